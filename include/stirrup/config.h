@@ -1,0 +1,120 @@
+/* config.h: the configuration, read whole and checked before anything starts. The settings are in stirrup.conf(5). */
+#ifndef STIRRUP_CONFIG_H
+#define STIRRUP_CONFIG_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "stirrup/attestation.h"
+#include "stirrup/number_table.h"
+#include "stirrup/tn.h"
+
+/* The texts of the main file and of conf.d beside it, read once. Every process parses these same bytes. */
+struct config_source;
+
+/* Reads path, then conf.d/ *.conf in its directory in the order of their names. NULL when a file cannot be read; the
+ * reason is in why. */
+struct config_source *config_source_read(const char *path, char *why, size_t why_size);
+void config_source_free(struct config_source *source); /* NULL is fine */
+
+/* A sealed memfd with the source, for the children; -1 with errno. And back. */
+int config_source_to_memfd(const struct config_source *source);
+struct config_source *config_source_from_memfd(int fd);
+
+/* What a check has to say, in the order found. */
+enum config_severity { CONFIG_ERROR, CONFIG_WARNING };
+struct config_report;
+struct config_report *config_report_new(void);
+void config_report_free(struct config_report *report); /* NULL is fine */
+size_t config_report_errors(const struct config_report *report);
+/* Calls print for each line: "FILE:LINE: setting: what is wrong; hint". Line 0 is left out. */
+void config_report_each(const struct config_report *report,
+	void (*print)(enum config_severity, const char *line, void *context), void *context);
+/* For later checks (a key file, a certificate) that belong to a place in the file. file NULL, line 0: no place. */
+void config_report_add(struct config_report *report, enum config_severity severity, const char *file, unsigned line,
+	const char *setting, const char *format, ...) __attribute__((format(printf, 6, 7)));
+
+enum transport { TRANSPORT_UDP, TRANSPORT_TCP, TRANSPORT_TLS };
+
+struct listener {
+	enum transport transport;
+	struct sockaddr_storage address;
+	char *text;               /* as configured: "udp:127.0.0.1:5060" */
+	char *advertise;          /* host[:port] to show instead, or NULL */
+};
+
+struct credential_config {
+	char *name;
+	char *certificate;        /* path */
+	char *private_key;        /* path, or "pkcs11:..." */
+	char *x5u;
+	char *spc;
+	const char *file;         /* where it stands, for messages */
+	unsigned line;
+};
+
+struct network {
+	sa_family_t family;       /* AF_INET or AF_INET6 */
+	uint8_t address[16];      /* the first 4 octets for AF_INET; host bits zero */
+	unsigned prefix;          /* bits */
+};
+
+enum service { SERVICE_SIGN, SERVICE_VERIFY };
+enum mode { MODE_REDIRECT, MODE_B2BUA, MODE_FORWARD };
+enum identity_from { IDENTITY_FROM_PAI_THEN_FROM, IDENTITY_FROM_PAI, IDENTITY_FROM_FROM };
+enum on_stale_date { STALE_DATE_UNSIGNED, STALE_DATE_REJECT };
+enum on_error { ON_ERROR_CONTINUE, ON_ERROR_503 };
+enum self_check { SELF_CHECK_SAMPLED, SELF_CHECK_ALWAYS, SELF_CHECK_OFF };
+
+struct peer {
+	char *name;
+	struct network *addresses;
+	size_t address_count;
+	int listener;             /* only there; -1: on all */
+	enum service service;
+	enum mode mode;
+	struct attestation_policy attestation;
+	enum identity_from identity_from;
+	struct dial_plan dial_plan;
+	char *next_hop;           /* the first one: host[:port][;parameters], without scheme; NULL: none */
+	enum on_error on_error;
+	enum on_stale_date on_stale_date;
+	unsigned unsigned_status; /* 302 unless configured */
+	unsigned reject_status;   /* 603 unless configured */
+	char *origid;             /* fixed origid, or NULL */
+};
+
+struct config {
+	struct listener *listeners;
+	size_t listener_count;
+	unsigned workers;         /* never 0: one per core is already counted */
+	char *secret_file;
+	char *node;               /* sip.node, or the host name */
+	unsigned max_waiting;     /* calls that wait for signer or fetcher, for each worker */
+	size_t answer_memo_bytes; /* for each worker */
+	struct credential_config *credentials;
+	size_t credential_count;
+	struct customer *customers;
+	size_t customer_count;
+	struct number_table *numbers;
+	struct peer *peers;
+	size_t peer_count;
+	unsigned signer_deadline_ms;
+	enum self_check self_check;
+	int64_t freshness_s;      /* verification.freshness: for Date when signing, too */
+	char *records_file;       /* NULL: no records */
+};
+
+/* Parses and checks everything that can be checked without opening other files (keys and certificates are the
+ * signer's). All findings go into the report. NULL when there is an error among them. */
+struct config *config_parse(const struct config_source *source, struct config_report *report);
+void config_free(struct config *config); /* NULL is fine */
+
+/* The peer that may speak from this address on this listener: one with a matching "listen" first, then the longest
+ * prefix. NULL: a stranger. IPv4-mapped IPv6 addresses count as IPv4. */
+const struct peer *config_peer_for(const struct config *config, const struct sockaddr *source, int listener);
+
+#endif

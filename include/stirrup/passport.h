@@ -1,0 +1,79 @@
+/* passport.h: a PASSporT (RFC 8225) with the "shaken" claims (RFC 8588), in full form. */
+#ifndef STIRRUP_PASSPORT_H
+#define STIRRUP_PASSPORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "stirrup/span.h"
+#include "stirrup/tn.h"
+
+#define PASSPORT_X5U_MAX 512
+#define PASSPORT_MAX 8192        /* of a received token: RFC 8225 sets no limit, memory does */
+#define PASSPORT_SIGNING_INPUT_MAX 1536
+#define PASSPORT_TNS_MAX 16
+#define ORIGID_SIZE 37           /* a UUID as text and its NUL (RFC 8588 section 5, RFC 4122) */
+
+/* The claims of a "shaken" PASSporT that we make. */
+struct shaken_claims {
+	char attest;             /* 'A', 'B', 'C' */
+	struct tn orig;
+	struct tn dest_tn;       /* empty: dest_uri stands instead */
+	char dest_uri[64];       /* "urn:service:sos": an emergency call (RFC 9027 section 3) */
+	int64_t iat;             /* seconds since 1970 */
+	char origid[ORIGID_SIZE];
+};
+
+/* The protected header {"alg":"ES256","ppt":"shaken","typ":"passport","x5u":...} in base64url, NUL-terminated; made
+ * once for a credential. False when x5u is longer than PASSPORT_X5U_MAX or it does not fit. */
+bool passport_shaken_header(char *out, size_t size, const char *x5u);
+
+/* header "." payload, both in base64url: the bytes to sign, serialized as RFC 8225 section 9 says (sorted, no white
+ * space). Returns the length, 0 when it does not fit. */
+size_t passport_signing_input(char *out, size_t size, const char *header, const struct shaken_claims *claims);
+
+/* How a received token is not a PASSporT. */
+enum passport_fault {
+	PASSPORT_OK,
+	PASSPORT_TOO_LONG,
+	PASSPORT_COMPACT_FORM,      /* ".." and a signature: RFC 8225 section 7 */
+	PASSPORT_NOT_THREE_PARTS,
+	PASSPORT_BAD_BASE64,
+	PASSPORT_BAD_JSON,          /* also duplicate members, depth, not an object */
+	PASSPORT_BAD_HEADER,        /* a member missing or of the wrong type; alg, typ; "crit" */
+	PASSPORT_BAD_CLAIMS,
+	PASSPORT_BAD_SIGNATURE_LENGTH,
+};
+
+/* A received PASSporT of any ppt. */
+struct passport;
+
+/* Reads the compact serialization. Judges form only, never whether to believe it. On PASSPORT_OK the caller owns *out,
+ * which passport_free() releases; else *out is untouched and *detail (static) names the member or part at fault.
+ * Strict: exact alg ES256 and typ passport, no "crit", canonical base64url, no duplicate JSON members, iat an
+ * integer, a 64-octet signature, orig exactly one string, dest arrays of strings. Lenient: any order, white space,
+ * unknown claims. */
+enum passport_fault passport_parse(struct passport **out, struct span token, const char **detail);
+void passport_free(struct passport *passport); /* NULL is fine */
+
+/* All borrowed; NULL or 0 where the claim is absent. */
+const char *passport_ppt(const struct passport *passport);       /* NULL: a base PASSporT */
+const char *passport_x5u(const struct passport *passport);
+int64_t passport_iat(const struct passport *passport);
+const char *passport_orig_tn(const struct passport *passport);
+const char *passport_orig_uri(const struct passport *passport);
+size_t passport_dest_tns(const struct passport *passport);
+const char *passport_dest_tn(const struct passport *passport, size_t index);
+size_t passport_dest_uris(const struct passport *passport);
+const char *passport_dest_uri(const struct passport *passport, size_t index);
+char passport_attest(const struct passport *passport);           /* 0: absent; "shaken" never lacks it */
+const char *passport_origid(const struct passport *passport);
+/* The received bytes that the signature covers, and the signature. */
+struct span passport_signed_bytes(const struct passport *passport);
+const unsigned char *passport_signature(const struct passport *passport);
+/* The decoded JSON texts as received, for people to read. NUL-terminated. */
+const char *passport_header_json(const struct passport *passport);
+const char *passport_payload_json(const struct passport *passport);
+
+#endif

@@ -1,0 +1,44 @@
+/* record.h: what is kept of each call: one JSON object on one line (the fields are in stirrupd(8)). */
+#ifndef STIRRUP_RECORD_H
+#define STIRRUP_RECORD_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "stirrup/span.h"
+
+#define RECORD_MAX 8192
+
+/* Everything is borrowed. An empty span or NULL string is written as null. */
+struct record {
+	int64_t time_us;          /* arrival, since 1970 */
+	const char *node;
+	struct span call_id;
+	const char *peer;
+	const char *source;       /* address:port, [address]:port */
+	const char *service;
+	const char *mode;
+	const char *customer;
+	const char *orig;
+	const char *dest;         /* written as an array of one, or an empty array */
+	char attest;              /* 0: none */
+	const char *origid;
+	int64_t iat;              /* 0: none */
+	const char *credential;
+	const char *x5u;
+	const char *spc;
+	const char *result;       /* signed unsigned rejected passed failed no_validation */
+	const char *reason;
+	const char *cause;
+	const char *rule;
+	unsigned status;          /* what we decided to answer */
+	const char *next_hop;
+	unsigned final_status;    /* what the caller got; 0: nothing */
+	int64_t microseconds;     /* from arrival to the answer */
+};
+
+/* Writes the line with its newline and no NUL. Every string is made valid JSON whatever bytes it has (what is not
+ * UTF-8 becomes U+FFFD). Returns the length, 0 when it does not fit. */
+size_t record_write(char *out, size_t size, const struct record *record);
+
+#endif
