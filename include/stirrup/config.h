@@ -10,6 +10,7 @@
 
 #include "stirrup/attestation.h"
 #include "stirrup/number_table.h"
+#include "stirrup/sign.h"
 #include "stirrup/tn.h"
 
 /* The texts of the main file and of conf.d beside it, read once. Every process parses these same bytes. */
@@ -64,8 +65,6 @@ struct network {
 
 enum service { SERVICE_SIGN, SERVICE_VERIFY };
 enum mode { MODE_REDIRECT, MODE_B2BUA, MODE_FORWARD };
-enum identity_from { IDENTITY_FROM_PAI_THEN_FROM, IDENTITY_FROM_PAI, IDENTITY_FROM_FROM };
-enum on_stale_date { STALE_DATE_UNSIGNED, STALE_DATE_REJECT };
 enum on_error { ON_ERROR_CONTINUE, ON_ERROR_503 };
 enum self_check { SELF_CHECK_SAMPLED, SELF_CHECK_ALWAYS, SELF_CHECK_OFF };
 
