@@ -8,8 +8,9 @@
 #include "stirrup/span.h"
 
 #define RECORD_MAX 8192
+#define RECORD_STRING_MAX 512 /* octets of any one string that are kept: a caller's Call-ID must not cost a record */
 
-/* Everything is borrowed. An empty span or NULL string is written as null. */
+/* Everything is borrowed. An empty or NULL string, an empty span are written as null. */
 struct record {
 	int64_t time_us;          /* arrival, since 1970 */
 	const char *node;
@@ -31,7 +32,7 @@ struct record {
 	const char *reason;
 	const char *cause;
 	const char *rule;
-	unsigned status;          /* what we decided to answer */
+	unsigned status;          /* what we decided to answer; 0: nothing */
 	const char *next_hop;
 	unsigned final_status;    /* what the caller got; 0: nothing */
 	int64_t microseconds;     /* from arrival to the answer */
