@@ -30,7 +30,8 @@ struct shaken_claims {
 bool passport_shaken_header(char *out, size_t size, const char *x5u);
 
 /* header "." payload, both in base64url: the bytes to sign, serialized as RFC 8225 section 9 says (sorted, no white
- * space). Returns the length, 0 when it does not fit. */
+ * space), without a NUL. Returns the length; 0 when it does not fit, and for claims that make no "shaken" PASSporT (no
+ * orig, no dest, another attest, iat before 1970). */
 size_t passport_signing_input(char *out, size_t size, const char *header, const struct shaken_claims *claims);
 
 /* How a received token is not a PASSporT. */
@@ -44,18 +45,26 @@ enum passport_fault {
 	PASSPORT_BAD_HEADER,        /* a member missing or of the wrong type; alg, typ; "crit" */
 	PASSPORT_BAD_CLAIMS,
 	PASSPORT_BAD_SIGNATURE_LENGTH,
+	PASSPORT_NO_MEMORY,         /* ours, not the token's */
 };
+
+/* What that means, in words for people. Static. */
+const char *passport_fault_text(enum passport_fault fault);
 
 /* A received PASSporT of any ppt. */
 struct passport;
 
 /* Reads the compact serialization. Judges form only, never whether to believe it. On PASSPORT_OK the caller owns *out,
  * which passport_free() releases; else *out is untouched and *detail (static) names the member or part at fault.
- * Strict: exact alg ES256 and typ passport, no "crit", canonical base64url, no duplicate JSON members, iat an
- * integer, a 64-octet signature, orig exactly one string, dest arrays of strings. Lenient: any order, white space,
- * unknown claims. */
+ * Strict: exact alg ES256 and typ passport, x5u present, no "crit", canonical base64url, no duplicate JSON members, no
+ * NUL, iat an integer from 0 to the end of the year 9999, a 64-octet signature, orig exactly one string, dest arrays
+ * of 1 to PASSPORT_TNS_MAX strings in all, no empty string among them (a tn is 1*tn-char: RFC 8224 section 8.3).
+ * "shaken" also wants attest A, B or C and origid. Lenient: any order, white space, unknown claims. */
 enum passport_fault passport_parse(struct passport **out, struct span token, const char **detail);
 void passport_free(struct passport *passport); /* NULL is fine */
+
+/* Whether the header of a token has this ppt, be the rest of the token as it may. */
+bool passport_has_ppt(struct span token, const char *ppt);
 
 /* All borrowed; NULL or 0 where the claim is absent. */
 const char *passport_ppt(const struct passport *passport);       /* NULL: a base PASSporT */
