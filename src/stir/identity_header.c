@@ -1,0 +1,212 @@
+#include "stirrup/identity_header.h"
+
+#include <string.h>
+
+/* SWS of RFC 3261 section 25.1; a folded line ends in CR LF and goes on with a space. */
+static void skip_space(struct span *rest)
+{
+	while (rest->length > 0 && memchr(" \t\r\n", rest->at[0], 4) != NULL) {
+		rest->at++;
+		rest->length--;
+	}
+}
+
+static bool next_is(const struct span *rest, char c)
+{
+	return rest->length > 0 && rest->at[0] == c;
+}
+
+static struct span take(struct span *rest, size_t length)
+{
+	struct span taken = { rest->at, length };
+
+	rest->at += length;
+	rest->length -= length;
+	return taken;
+}
+
+static bool is_alphanumeric(char c)
+{
+	return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+}
+
+/* Of alphanumeric characters and those in others; empty when there is none. */
+static struct span take_run(struct span *rest, const char *others)
+{
+	size_t length = 0;
+
+	while (length < rest->length &&
+		(is_alphanumeric(rest->at[length]) ||
+			(rest->at[length] != '\0' && strchr(others, rest->at[length]) != NULL)))
+		length++;
+	return take(rest, length);
+}
+
+/* What may not stand in a value, quoted or not: it would let a copy of it end a header line. */
+static bool is_control(char c)
+{
+	return (unsigned char)c < 0x20 || c == 0x7f;
+}
+
+/* quoted-string, RFC 3261 section 25.1; lent as it stands, escapes not undone. */
+static bool take_quoted(struct span *rest, struct span *value)
+{
+	size_t i = 1;
+
+	while (i < rest->length && rest->at[i] != '"') {
+		if (rest->at[i] == '\\')
+			i++;
+		if (i < rest->length && is_control(rest->at[i]))
+			return false;
+		i++;
+	}
+	if (i >= rest->length)
+		return false;
+	*value = (struct span){ rest->at + 1, i - 1 };
+	take(rest, i + 1);
+	return true;
+}
+
+static bool take_bracketed(struct span *rest, struct span *value)
+{
+	size_t i = 1;
+
+	while (i < rest->length && rest->at[i] != '>') {
+		if (rest->at[i] == ' ' || rest->at[i] == '<' || rest->at[i] == '"' || is_control(rest->at[i]))
+			return false;
+		i++;
+	}
+	if (i >= rest->length)
+		return false;
+	*value = (struct span){ rest->at + 1, i - 1 };
+	take(rest, i + 1);
+	return true;
+}
+
+static bool take_value(struct span *rest, struct span *value)
+{
+	if (next_is(rest, '"'))
+		return take_quoted(rest, value);
+	if (next_is(rest, '<'))
+		return take_bracketed(rest, value);
+	*value = take_run(rest, "-.!%*_+`'~[]:"); /* gen-value: a token or a host */
+	return value->length > 0;
+}
+
+/* Where the value of the parameter goes; NULL for one that is not ours to read. */
+static struct span *known_parameter(struct identity_header *identity, struct span name)
+{
+	if (span_is_caseless(name, "info"))
+		return &identity->info;
+	if (span_is_caseless(name, "alg"))
+		return &identity->alg;
+	if (span_is_caseless(name, "ppt"))
+		return &identity->ppt;
+	return NULL;
+}
+
+/* SEMI generic-param, the SEMI already taken. */
+static bool take_parameter(struct span *rest, struct identity_header *identity)
+{
+	struct span name, value;
+	struct span *known;
+	bool bracketed;
+
+	skip_space(rest);
+	name = take_run(rest, "-.!%*_+`'~");
+	if (name.length == 0)
+		return false;
+	known = known_parameter(identity, name);
+	skip_space(rest);
+	if (!next_is(rest, '='))
+		return known == NULL;
+	take(rest, 1);
+	skip_space(rest);
+	bracketed = next_is(rest, '<');
+	if (!take_value(rest, &value))
+		return false;
+	if (known == NULL)
+		return true;
+	/* RFC 3261 section 7.3.1: none more than once. RFC 8224 section 4: info, and only info, is in <>. */
+	if (known->length > 0 || value.length == 0 || bracketed != (known == &identity->info))
+		return false;
+	*known = value;
+	return true;
+}
+
+/* One Identity without the comma behind it. */
+static bool take_identity(struct span *rest, struct identity_header *identity)
+{
+	bool has_parameters = false;
+
+	/* RFC 8224 has the characters of base64, RFC 7515 those of base64url: which of them make a token is
+	 * passport_parse()'s business. */
+	identity->token = take_run(rest, "-_.+/=");
+	if (identity->token.length == 0)
+		return false;
+	for (skip_space(rest); next_is(rest, ';'); skip_space(rest)) {
+		take(rest, 1);
+		if (!take_parameter(rest, identity))
+			return false;
+		has_parameters = true;
+	}
+	return has_parameters;
+}
+
+bool identity_header_next(struct span *rest, struct identity_header *out, bool *malformed)
+{
+	const struct span absent = span_of("");
+	struct identity_header identity = { absent, absent, absent, absent };
+
+	*malformed = false;
+	skip_space(rest);
+	if (rest->length == 0)
+		return false;
+	if (!take_identity(rest, &identity) || (rest->length > 0 && !next_is(rest, ','))) {
+		take(rest, rest->length);
+		*malformed = true;
+		return false;
+	}
+	if (rest->length > 0)
+		take(rest, 1);
+	*out = identity;
+	return true;
+}
+
+bool identity_header_is(const struct identity_header *identity, const char *ppt)
+{
+	/* RFC 3261 section 7.3.1: parameter values are compared whatever their letter case. */
+	if (identity->ppt.length > 0)
+		return span_is_caseless(identity->ppt, ppt);
+	return passport_has_ppt(identity->token, ppt);
+}
+
+/* Whether it can stand between < and > and be read back. */
+static bool is_uri_text(const char *x5u)
+{
+	for (; *x5u != '\0'; x5u++) {
+		if (*x5u == ' ' || *x5u == '<' || *x5u == '>' || *x5u == '"' || is_control(*x5u))
+			return false;
+	}
+	return true;
+}
+
+size_t identity_header_write(char *out, size_t size, struct span token, const char *x5u)
+{
+	static const char before[] = ";info=<";
+	static const char after[] = ">;alg=ES256;ppt=shaken";
+	size_t x5u_length = strlen(x5u);
+	char *p = out;
+
+	if (token.length >= size || x5u_length >= size || !is_uri_text(x5u) ||
+		token.length + x5u_length + strlen(before) + sizeof after > size)
+		return 0;
+	memcpy(p, token.at, token.length);
+	p += token.length;
+	memcpy(p, before, strlen(before));
+	p += strlen(before);
+	memcpy(p, x5u, x5u_length);
+	p += x5u_length;
+	memcpy(p, after, sizeof after);
+	return (size_t)(p - out) + strlen(after);
+}
