@@ -1,0 +1,32 @@
+/* answer.h: a final response, spliced from the request's own header lines (RFC 3261 section 8.2.6.2). */
+#ifndef STIRRUP_ANSWER_H
+#define STIRRUP_ANSWER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <sofia-sip/sip.h>
+
+#include "stirrup/span.h"
+
+#define ANSWER_MAX 65507 /* what a UDP datagram takes */
+
+struct answer {
+	size_t length;
+	bool overflow;           /* something did not fit: not to be sent */
+	char bytes[ANSWER_MAX];
+};
+
+/* Status line, the Via, From, To (with to_tag where it has none), Call-ID and CSeq of the request. */
+void answer_begin(struct answer *answer, unsigned status, const char *phrase, const sip_t *request, const char *to_tag);
+
+/* A further header field. The value must not hold a line break; one that does is left out and spoils the answer. */
+void answer_header(struct answer *answer, const char *name, struct span value);
+
+/* Content-Length and the empty line. False when the answer overflowed. */
+bool answer_end(struct answer *answer);
+
+/* The standard's phrase: "Moved Temporarily". Never NULL. */
+const char *answer_phrase(unsigned status);
+
+#endif

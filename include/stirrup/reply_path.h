@@ -1,0 +1,32 @@
+/* reply_path.h: the way back to whoever sent a request, kept while its answer is being made. */
+#ifndef STIRRUP_REPLY_PATH_H
+#define STIRRUP_REPLY_PATH_H
+
+#include <stdbool.h>
+#include <sys/socket.h>
+
+#include <sofia-sip/nta.h>
+#include <sofia-sip/tport.h>
+
+#include "stirrup/sip_request.h"
+#include "stirrup/sockets.h"
+#include "stirrup/span.h"
+
+struct reply_path {
+	int slot;                    /* UDP: the socket that it leaves from */
+	struct sockaddr_storage to;  /* UDP */
+	tport_t *connection;         /* TCP: a reference; NULL for UDP */
+};
+
+/* UDP by RFC 3261 section 18.2.2 and RFC 3581, but always to the address that the request came from: a maddr would make
+ * us send to a third party. TCP: the connection it came on. */
+void reply_path_open(struct reply_path *path, nta_agent_t *agent, msg_t *message, const struct sip_request *request,
+	const struct arrival *arrival);
+
+/* Sends once; what a full socket or a closed connection does not take is lost and logged. */
+void reply_path_send(const struct reply_path *path, struct span answer);
+
+/* Gives the reference back. */
+void reply_path_close(struct reply_path *path);
+
+#endif

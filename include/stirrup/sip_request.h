@@ -1,0 +1,31 @@
+/* sip_request.h: what we need of a request that Sofia-SIP has parsed, as spans into the received bytes. */
+#ifndef STIRRUP_SIP_REQUEST_H
+#define STIRRUP_SIP_REQUEST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <sofia-sip/sip.h>
+
+#include "stirrup/sign.h"
+#include "stirrup/span.h"
+
+struct sip_request {
+	struct call_facts facts;
+	struct span call_id;
+	struct span from_tag;
+	struct span to_tag;       /* empty: none */
+	struct span via_host;     /* the topmost Via's sent-by */
+	struct span via_port;     /* empty: none */
+	struct span via_branch;   /* empty: none */
+	bool via_rport;           /* RFC 3581: answer to the port that it came from */
+	uint32_t cseq;
+};
+
+/* False when a header that every answer needs is missing. The spans live as long as the message. */
+bool sip_request_read(struct sip_request *request, const sip_t *sip);
+
+/* The value of a header field as received, without its name and the white space around it. */
+struct span sip_header_value(const void *header);
+
+#endif

@@ -1,0 +1,58 @@
+/* sockets.h: the sockets under Sofia-SIP. The supervisor binds them and keeps them open; a worker puts them under
+ * Sofia's transports, filters what arrives before anything parses it, and steers each call to its owner.
+ *
+ * Sofia-SIP has no call for any of this. Its library is linked without -Bsymbolic, so that the functions of its su and
+ * tport layers that sockets.c defines under their own names (tport_bind_socket, su_getmsgsize, su_vrecv, su_vsend,
+ * su_soerror, su_getaddrinfo) are used in place of its own. sockets_self_test() tells whether that really happened. */
+#ifndef STIRRUP_SOCKETS_H
+#define STIRRUP_SOCKETS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/socket.h>
+
+#include "stirrup/config.h"
+
+#define SOCKETS_MAX 64           /* listeners of one process, over all reloads */
+#define SOCKETS_WORKERS_MAX 64
+#define SOCKETS_HANDOVER_PORT 1  /* the address 127.0.0.1:1 names the hand-over channel to Sofia */
+#define HEADER_LINES_MAX 256     /* Sofia's parser is quadratic in them: 4,000 lines take 0.1 s */
+
+/* Whether a peer may speak from source on that listener of the current configuration. */
+typedef bool sockets_listed(const struct sockaddr *source, int listener);
+
+/* Which worker of how many this is. Called once, before anything else. */
+void sockets_init(unsigned worker, unsigned workers, sockets_listed *listed);
+
+/* Takes over a bound socket for the address of listener; Sofia may then be told to bind there. Returns its slot, -1
+ * when there is no room. */
+int sockets_add(const struct listener *listener, int fd);
+
+/* Fits the slots to a configuration: a slot whose listener is not in it any more turns deaf. */
+void sockets_map(const struct config *config);
+
+/* The slot of this transport and address, -1 without. */
+int sockets_slot(const struct listener *listener);
+
+/* Where other workers' datagrams come in, and where to send theirs. */
+void sockets_set_handover_read(int fd);
+void sockets_set_handover_write(unsigned worker, int fd);
+
+/* Where the message that Sofia is delivering right now came from. Valid within its message callback only. */
+struct arrival {
+	int slot;
+	int listener;            /* in the current configuration; -1: gone, or a stream that no listener explains */
+	bool stream;             /* TCP: answer on its connection */
+	struct sockaddr_storage source;
+	socklen_t source_length;
+};
+const struct arrival *sockets_arrival(void);
+
+/* Sends a datagram from the slot's socket. False with errno; a datagram that cannot be sent now is lost, as on the
+ * network: the caller's repeat asks again. */
+bool sockets_send(int slot, const void *data, size_t length, const struct sockaddr *to, socklen_t to_length);
+
+/* False, with the reason logged, unless Sofia calls our functions. To be asked after the transports were made. */
+bool sockets_self_test(void);
+
+#endif

@@ -1,0 +1,100 @@
+#include "worker_state.h"
+
+#include "stirrup/channel.h"
+#include "stirrup/clock.h"
+#include "stirrup/log.h"
+#include "stirrup/record.h"
+
+static const char *service_word(enum service service)
+{
+	switch (service) {
+	case SERVICE_SIGN:
+		return "sign";
+	case SERVICE_VERIFY:
+		return "verify";
+	}
+	return "";
+}
+
+static const char *mode_word(enum mode mode)
+{
+	switch (mode) {
+	case MODE_REDIRECT:
+		return "redirect";
+	case MODE_B2BUA:
+		return "b2bua";
+	case MODE_FORWARD:
+		return "forward";
+	}
+	return "";
+}
+
+static void fill_decision(struct record *record, const struct call *call)
+{
+	const struct config *config = call->generation->config;
+	const struct sign_decision *decision = &call->decision;
+
+	if (decision->customer >= 0)
+		record->customer = config->customers[decision->customer].name;
+	if (decision->orig.digits[0] != '\0')
+		record->orig = decision->orig.digits;
+	if (decision->dest_tn.digits[0] != '\0')
+		record->dest = decision->dest_tn.digits;
+	else if (decision->dest_uri[0] != '\0')
+		record->dest = decision->dest_uri;
+}
+
+static void fill_signature(struct record *record, const struct call *call, const struct call_outcome *outcome)
+{
+	const struct config *config = call->generation->config;
+	const struct credential_config *credential = &config->credentials[call->decision.credential];
+
+	record->attest = call->decision.attest;
+	record->origid = call->origid;
+	record->iat = outcome->iat;
+	record->credential = credential->name;
+	record->x5u = credential->x5u;
+	record->spc = credential->spc;
+}
+
+void call_record_send(struct worker *worker, const struct call *call, const struct call_outcome *outcome)
+{
+	static struct log_limiter limiter;
+	const struct config *config = call->generation->config;
+	char line[RECORD_MAX];
+	unsigned long suppressed;
+	size_t length;
+	struct record record = {
+		.time_us = call->arrived_wall_us,
+		.node = config->node,
+		.call_id = call->request.call_id,
+		.peer = call->peer->name,
+		.source = call->source,
+		.service = service_word(call->peer->service),
+		.mode = mode_word(call->peer->mode),
+		.result = outcome->result,
+		.rule = outcome->rule != NULL ? outcome->rule : call->decision.rule,
+		.status = outcome->status,
+		.next_hop = call->peer->next_hop,
+		.final_status = outcome->status,
+		.microseconds = monotonic_us() - call->arrived_us,
+	};
+
+	if (worker->recorder < 0 || config->records_file == NULL)
+		return;
+	if (outcome->verdict != VERDICT_SIGNED) {
+		record.reason = verdict_word(outcome->verdict);
+		record.cause = verdict_cause_word(verdict_cause(outcome->verdict));
+	}
+	fill_decision(&record, call);
+	if (call->decision.credential >= 0 && outcome->verdict == VERDICT_SIGNED)
+		fill_signature(&record, call, outcome);
+	else if (call->decision.credential >= 0)
+		record.credential = config->credentials[call->decision.credential].name;
+	length = record_write(line, sizeof line, &record);
+	if (length > 0 && channel_send(worker->recorder, line, length, -1))
+		return;
+	if (log_allowed(&limiter, &suppressed))
+		log_warning("call record dropped: %s (%lu more before)",
+			length == 0 ? "too long" : "the recorder does not keep up", suppressed);
+}

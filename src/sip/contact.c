@@ -1,0 +1,154 @@
+#include "stirrup/contact.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* The parts of a URI that decide whether two name the same place (RFC 3261 section 19.1.4). */
+struct place {
+	struct span user;         /* with the parameters of the number: ";rn=", ";tgrp=" */
+	struct span host;         /* with [] for IPv6 */
+	unsigned port;
+	struct span params;       /* URI parameters, from the first ";" on */
+};
+
+#define PLACE_MAX 1024
+
+static unsigned port_of(struct span digits)
+{
+	char text[8];
+
+	return digits.length > 0 && span_copy(text, sizeof text, digits) ? (unsigned)strtoul(text, NULL, 10) : 5060;
+}
+
+/* "host:port;params" or "[v6]:port;params". */
+static void split_host(struct place *place, struct span rest)
+{
+	size_t host = 0, end;
+
+	if (rest.length > 0 && rest.at[0] == '[')
+		while (host < rest.length && rest.at[host] != ']')
+			host++;
+	while (host < rest.length && strchr(":;?", rest.at[host]) == NULL)
+		host++;
+	place->host = (struct span){ rest.at, host };
+	end = host;
+	while (end < rest.length && rest.at[end] != ';' && rest.at[end] != '?')
+		end++;
+	place->port = port_of(end > host ? (struct span){ rest.at + host + 1, end - host - 1 } :
+					   (struct span){ "", 0 });
+	place->params = (struct span){ rest.at + end, rest.length - end };
+}
+
+static bool has_scheme(struct span uri, const char *scheme)
+{
+	size_t length = strlen(scheme);
+
+	return uri.length > length && strncasecmp(uri.at, scheme, length) == 0 && uri.at[length] == ':';
+}
+
+static struct span without_password(struct span user)
+{
+	const char *colon = user.length == 0 ? NULL : memchr(user.at, ':', user.length);
+
+	return colon == NULL ? user : (struct span){ user.at, (size_t)(colon - user.at) };
+}
+
+/* The user part of a tel URI is all of it behind the scheme. A URI of another kind (urn:service:sos) has none. */
+static struct place split_uri(struct span uri)
+{
+	struct place place = { .user = { "", 0 }, .host = { "", 0 }, .params = { "", 0 } };
+	const char *at_sign;
+	size_t scheme;
+
+	if (has_scheme(uri, "tel")) {
+		place.user = (struct span){ uri.at + 4, uri.length - 4 };
+		return place;
+	}
+	if (!has_scheme(uri, "sip") && !has_scheme(uri, "sips"))
+		return place;
+	scheme = (size_t)((const char *)memchr(uri.at, ':', uri.length) - uri.at) + 1;
+	at_sign = memchr(uri.at, '@', uri.length);
+	if (at_sign != NULL) {
+		place.user = without_password((struct span){ uri.at + scheme, (size_t)(at_sign - uri.at) - scheme });
+		scheme = (size_t)(at_sign - uri.at) + 1;
+	}
+	split_host(&place, (struct span){ uri.at + scheme, uri.length - scheme });
+	return place;
+}
+
+/* What would end the URI or the header early has no place in it. */
+static bool is_clean(struct span text)
+{
+	for (size_t i = 0; i < text.length; i++) {
+		unsigned char c = (unsigned char)text.at[i];
+
+		if (c <= 0x20 || c >= 0x7f || c == '<' || c == '>' || c == '"' || c == '@')
+			return false;
+	}
+	return true;
+}
+
+static bool has_param(struct span params, const char *name)
+{
+	size_t length = strlen(name);
+
+	for (size_t i = 0; i + length < params.length; i++)
+		if (params.at[i] == ';' && strncasecmp(params.at + i + 1, name, length) == 0)
+			return true;
+	return false;
+}
+
+static bool same_text(struct span one, struct span other)
+{
+	return one.length == other.length && strncasecmp(one.at, other.at, one.length) == 0;
+}
+
+/* Cautious: a default port counts as 5060, and parameters do not make a difference unless we add one that does. */
+static bool same_place(const struct place *one, const struct place *other)
+{
+	return same_text(one->user, other->user) && same_text(one->host, other->host) && one->port == other->port;
+}
+
+static bool write_at(char *out, size_t size, const struct contact_choice *choice, const struct place *asked,
+	const char *host_port)
+{
+	struct place target = { .user = asked->user };
+	char plain[PLACE_MAX];
+	const char *difference = "";
+	int length;
+
+	split_host(&target, span_of(host_port));
+	if (target.host.length == 0 || !is_clean(span_of(host_port)) || target.host.length >= sizeof plain)
+		return false;
+	snprintf(plain, sizeof plain, "%.*s:%u", (int)target.host.length, target.host.at, target.port);
+	if (choice->is_us(plain, choice->context))
+		return false;
+	if (same_place(asked, &target) && !has_param(asked->params, "transport="))
+		difference = has_param(target.params, "transport=") ? "" : choice->transport;
+	else if (same_place(asked, &target))
+		return false;
+	length = snprintf(out, size, "<sip:%.*s%s%s%s%s>", (int)target.user.length, target.user.at,
+		target.user.length > 0 ? "@" : "", host_port, *difference != '\0' ? ";transport=" : "", difference);
+	return length > 0 && (size_t)length < size;
+}
+
+bool contact_write(char *out, size_t size, const struct contact_choice *choice)
+{
+	struct place asked = split_uri(choice->request_uri);
+	char sender[PLACE_MAX];
+	const char *suffix = strcmp(choice->transport, "tcp") == 0 ? ";transport=tcp" : "";
+
+	if (!is_clean(asked.user))
+		return false;
+	if (choice->next_hop != NULL)
+		return write_at(out, size, choice, &asked, choice->next_hop);
+	if (choice->via_host.length < sizeof sender / 2 && choice->via_port.length < 8) {
+		snprintf(sender, sizeof sender, "%.*s%s%.*s%s", (int)choice->via_host.length, choice->via_host.at,
+			choice->via_port.length > 0 ? ":" : "", (int)choice->via_port.length, choice->via_port.at,
+			suffix);
+		if (write_at(out, size, choice, &asked, sender))
+			return true;
+	}
+	snprintf(sender, sizeof sender, "%s%s", choice->source, suffix);
+	return write_at(out, size, choice, &asked, sender);
+}

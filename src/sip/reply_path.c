@@ -1,0 +1,79 @@
+#include "stirrup/reply_path.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <sofia-sip/msg.h>
+#include <sofia-sip/nta_tport.h>
+#include <sofia-sip/sip_header.h>
+
+#include "stirrup/log.h"
+#include "stirrup/net.h"
+
+#define DEFAULT_PORT 5060
+
+static unsigned via_port(const struct sip_request *request)
+{
+	char text[8];
+	unsigned long port;
+
+	if (request->via_port.length == 0 || !span_copy(text, sizeof text, request->via_port))
+		return DEFAULT_PORT;
+	port = strtoul(text, NULL, 10);
+	return port >= 1 && port <= 65535 ? (unsigned)port : DEFAULT_PORT;
+}
+
+void reply_path_open(struct reply_path *path, nta_agent_t *agent, msg_t *message, const struct sip_request *request,
+	const struct arrival *arrival)
+{
+	path->slot = arrival->slot;
+	path->to = arrival->source;
+	path->connection = NULL;
+	if (arrival->stream)
+		path->connection = nta_transport(agent, NULL, message);
+	else if (!request->via_rport)
+		net_set_port(&path->to, via_port(request));
+}
+
+static void log_lost(const struct reply_path *path, const char *why)
+{
+	static struct log_limiter limiter;
+	unsigned long suppressed;
+	char text[NET_TEXT_SIZE];
+
+	if (!log_allowed(&limiter, &suppressed))
+		return;
+	net_text(text, (const struct sockaddr *)&path->to);
+	log_warning("answer to %s not sent: %s (%lu more before)", text, why, suppressed);
+}
+
+/* Sofia's transport takes messages only, so the finished bytes are made into one; it sends their received form. */
+static void send_on_connection(const struct reply_path *path, struct span answer)
+{
+	msg_t *message = msg_make(sip_default_mclass(), MSG_FLG_EXTRACT_COPY, answer.at, (ssize_t)answer.length);
+	tport_t *sent = NULL;
+
+	if (message != NULL) {
+		sent = tport_tsend(path->connection, message, tport_name(path->connection), TAG_END());
+		msg_destroy(message);
+	}
+	if (sent == NULL)
+		log_lost(path, "the connection is closed");
+}
+
+void reply_path_send(const struct reply_path *path, struct span answer)
+{
+	if (path->connection != NULL)
+		send_on_connection(path, answer);
+	else if (!sockets_send(path->slot, answer.at, answer.length, (const struct sockaddr *)&path->to,
+			 net_length(&path->to)))
+		log_lost(path, strerror(errno));
+}
+
+void reply_path_close(struct reply_path *path)
+{
+	if (path->connection != NULL)
+		tport_unref(path->connection);
+	path->connection = NULL;
+}

@@ -1,0 +1,84 @@
+#include "stirrup/sip_request.h"
+
+#include <sofia-sip/msg_header.h>
+#include <sofia-sip/sip_protos.h>
+
+struct span sip_header_value(const void *header)
+{
+	const msg_common_t *common = header;
+	const char *line;
+	const char *colon;
+
+	if (common == NULL || common->h_data == NULL || common->h_len == 0)
+		return (struct span){ "", 0 };
+	line = common->h_data;
+	colon = memchr(line, ':', common->h_len);
+	if (colon == NULL)
+		return (struct span){ "", 0 };
+	return span_trim((struct span){ colon + 1, common->h_len - (size_t)(colon + 1 - line) });
+}
+
+/* "INVITE sip:... SIP/2.0": what stands between the outer spaces. */
+static struct span request_uri(const sip_request_t *line)
+{
+	const msg_common_t *common = line->rq_common;
+	const char *start = common->h_data;
+	const char *first, *last;
+
+	if (start == NULL)
+		return (struct span){ "", 0 };
+	first = memchr(start, ' ', common->h_len);
+	last = memrchr(start, ' ', common->h_len);
+	if (first == NULL || last <= first)
+		return (struct span){ "", 0 };
+	return span_trim((struct span){ first, (size_t)(last - first) });
+}
+
+static struct span text(const char *string)
+{
+	return string == NULL ? (struct span){ "", 0 } : span_of(string);
+}
+
+static void read_unknown_headers(struct call_facts *facts, const sip_unknown_t *unknown)
+{
+	for (; unknown != NULL; unknown = unknown->un_next) {
+		struct span name = text(unknown->un_name);
+		struct span value = text(unknown->un_value);
+
+		if (span_is_caseless(name, "P-Asserted-Identity")) {
+			if (facts->pai_count < CALL_PAI_MAX)
+				facts->pai[facts->pai_count++] = value;
+		} else if (span_is_caseless(name, "Identity") || span_is_caseless(name, "y")) {
+			if (facts->identity_count < CALL_IDENTITY_MAX)
+				facts->identity[facts->identity_count++] = value;
+		}
+	}
+}
+
+/* Sofia fills rv_rport with "" for the bare flag, and with the port once it has answered it. */
+static void read_via(struct sip_request *request, const sip_via_t *via)
+{
+	request->via_host = text(via->v_host);
+	request->via_port = text(via->v_port);
+	request->via_branch = text(via->v_branch);
+	request->via_rport = via->v_rport != NULL;
+}
+
+bool sip_request_read(struct sip_request *request, const sip_t *sip)
+{
+	*request = (struct sip_request){ 0 };
+	if (sip->sip_request == NULL || sip->sip_via == NULL || sip->sip_from == NULL || sip->sip_to == NULL ||
+		sip->sip_call_id == NULL || sip->sip_cseq == NULL)
+		return false;
+	request->facts.request_uri = request_uri(sip->sip_request);
+	request->facts.from = sip_header_value(sip->sip_from);
+	request->facts.to = sip_header_value(sip->sip_to);
+	request->facts.date = sip_header_value(sip->sip_date);
+	read_unknown_headers(&request->facts, sip->sip_unknown);
+	request->call_id = text(sip->sip_call_id->i_id);
+	request->from_tag = text(sip->sip_from->a_tag);
+	request->to_tag = text(sip->sip_to->a_tag);
+	request->cseq = sip->sip_cseq->cs_seq;
+	read_via(request, sip->sip_via);
+	return request->facts.request_uri.length > 0;
+}

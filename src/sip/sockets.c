@@ -1,0 +1,465 @@
+#include "stirrup/sockets.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <sofia-sip/su.h>
+#include <sofia-sip/su_addrinfo.h>
+
+#include "stirrup/log.h"
+#include "stirrup/net.h"
+#include "stirrup/span.h"
+
+#define DESCRIPTORS_MAX 4096
+#define DATAGRAM_MAX 65536
+#define DATAGRAMS_PER_LOOK 16
+
+struct slot {
+	enum transport transport;
+	struct sockaddr_storage address;
+	int fd;
+	int listener;
+};
+
+/* What goes before a datagram that another worker received for us. */
+struct handover {
+	struct sockaddr_storage source;
+	socklen_t source_length;
+	int slot;
+};
+
+static struct {
+	unsigned worker, workers;
+	sockets_listed *listed;
+	struct slot slots[SOCKETS_MAX];
+	int slot_count;
+	int handover_read;
+	int handover_write[SOCKETS_WORKERS_MAX];
+	bool bind_hook_ran;
+	/* What Sofia's descriptor stands for: slot + 1, HANDOVER, or 0: a connection. */
+	unsigned char descriptor[DESCRIPTORS_MAX];
+	struct arrival arrival;
+	char datagram[DATAGRAM_MAX];
+	size_t have;
+	struct log_limiter strangers, oversized, unsteered;
+} sockets;
+#define HANDOVER (SOCKETS_MAX + 1)
+
+int tport_bind_socket(int s, su_addrinfo_t *ai, char const **culprit);
+
+void sockets_init(unsigned worker, unsigned workers, sockets_listed *listed)
+{
+	sockets.worker = worker;
+	sockets.workers = workers;
+	sockets.listed = listed;
+	sockets.handover_read = -1;
+	for (unsigned i = 0; i < SOCKETS_WORKERS_MAX; i++)
+		sockets.handover_write[i] = -1;
+}
+
+int sockets_add(const struct listener *listener, int fd)
+{
+	struct slot *slot = &sockets.slots[sockets.slot_count];
+
+	if (sockets.slot_count == SOCKETS_MAX)
+		return -1;
+	slot->transport = listener->transport;
+	slot->address = listener->address;
+	slot->fd = fd;
+	slot->listener = -1;
+	return sockets.slot_count++;
+}
+
+int sockets_slot(const struct listener *listener)
+{
+	for (int i = 0; i < sockets.slot_count; i++)
+		if (sockets.slots[i].transport == listener->transport &&
+			net_same_endpoint(&sockets.slots[i].address, &listener->address))
+			return i;
+	return -1;
+}
+
+void sockets_map(const struct config *config)
+{
+	for (int i = 0; i < sockets.slot_count; i++)
+		sockets.slots[i].listener = -1;
+	for (size_t i = 0; i < config->listener_count; i++) {
+		int slot = sockets_slot(&config->listeners[i]);
+
+		if (slot >= 0)
+			sockets.slots[slot].listener = (int)i;
+	}
+}
+
+void sockets_set_handover_read(int fd)
+{
+	sockets.handover_read = fd;
+}
+
+void sockets_set_handover_write(unsigned worker, int fd)
+{
+	if (worker < SOCKETS_WORKERS_MAX)
+		sockets.handover_write[worker] = fd;
+}
+
+const struct arrival *sockets_arrival(void)
+{
+	return &sockets.arrival;
+}
+
+bool sockets_send(int slot, const void *data, size_t length, const struct sockaddr *to, socklen_t to_length)
+{
+	int fd = sockets.slots[slot].fd;
+
+	if (sendto(fd, data, length, MSG_DONTWAIT | MSG_NOSIGNAL, to, to_length) == (ssize_t)length)
+		return true;
+	/* Sofia sets IP_RECVERR: what an ICMP message says of an earlier datagram is reported to this one. */
+	if (errno != ECONNREFUSED && errno != EHOSTUNREACH && errno != ENETUNREACH)
+		return false;
+	return sendto(fd, data, length, MSG_DONTWAIT | MSG_NOSIGNAL, to, to_length) == (ssize_t)length;
+}
+
+bool sockets_self_test(void)
+{
+	if (dlsym(RTLD_DEFAULT, "su_vrecv") != (void *)(uintptr_t)su_vrecv || !sockets.bind_hook_ran) {
+		log_error("Sofia-SIP does not use our socket functions: wrong library or wrong link");
+		return false;
+	}
+	return true;
+}
+
+/* --- Reading a datagram before Sofia sees it --- */
+
+static bool is_call_id_line(const char *line, size_t length)
+{
+	size_t name;
+
+	if (length > 7 && strncasecmp(line, "call-id", 7) == 0)
+		name = 7;
+	else if (length > 1 && (line[0] == 'i' || line[0] == 'I'))
+		name = 1;
+	else
+		return false;
+	while (name < length && (line[name] == ' ' || line[name] == '\t'))
+		name++;
+	return name < length && line[name] == ':';
+}
+
+/* Counts the lines of the head and finds the value of its first Call-ID line. */
+static unsigned scan_head(const char *data, size_t length, struct span *call_id)
+{
+	unsigned lines = 0;
+	size_t at = 0;
+
+	*call_id = (struct span){ data, 0 };
+	while (at < length) {
+		const char *line = data + at;
+		const char *end = memchr(line, '\n', length - at);
+		size_t size = end == NULL ? length - at : (size_t)(end - line);
+
+		if (size == 0 || (size == 1 && line[0] == '\r'))
+			break;
+		if (call_id->length == 0 && is_call_id_line(line, size)) {
+			const char *colon = memchr(line, ':', size);
+
+			*call_id = span_trim((struct span){ colon + 1, size - (size_t)(colon + 1 - line) });
+		}
+		lines++;
+		at += size + 1;
+	}
+	return lines;
+}
+
+/* FNV-1a: any worker of any build must name the same owner. */
+static unsigned owner_of(struct span call_id)
+{
+	uint32_t hash = 2166136261u;
+
+	if (sockets.workers <= 1 || call_id.length == 0)
+		return sockets.worker;
+	for (size_t i = 0; i < call_id.length; i++)
+		hash = (hash ^ (unsigned char)call_id.at[i]) * 16777619u;
+	return hash % sockets.workers;
+}
+
+static void hand_over(unsigned worker, size_t length)
+{
+	struct handover head = {
+		.source = sockets.arrival.source,
+		.source_length = sockets.arrival.source_length,
+		.slot = sockets.arrival.slot,
+	};
+	struct iovec parts[2] = { { &head, sizeof head }, { sockets.datagram, length } };
+	struct msghdr message = { .msg_iov = parts, .msg_iovlen = 2 };
+	unsigned long suppressed;
+
+	if (sendmsg(sockets.handover_write[worker], &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 &&
+		log_allowed(&sockets.unsteered, &suppressed))
+		log_warning("worker %u does not keep up: its datagram is dropped (%lu more before)", worker, suppressed);
+}
+
+static void log_stranger(int slot)
+{
+	char text[NET_TEXT_SIZE];
+	unsigned long suppressed;
+
+	if (!log_allowed(&sockets.strangers, &suppressed))
+		return;
+	net_text(text, (const struct sockaddr *)&sockets.arrival.source);
+	log_notice("%s is no peer on %s: dropped without answer (%lu more before)", text,
+		slot >= 0 && sockets.slots[slot].listener >= 0 ? "this listener" : "any listener", suppressed);
+}
+
+static bool listed(int slot, const struct sockaddr_storage *source)
+{
+	int listener = sockets.slots[slot].listener;
+
+	return listener >= 0 && sockets.listed((const struct sockaddr *)source, listener);
+}
+
+/* What is too short for any SIP message, or begins like STUN, RTP, DTLS or a keep-alive, has no answer. */
+static bool looks_like_sip(size_t length)
+{
+	return length >= 20 && sockets.datagram[0] >= 'A' && sockets.datagram[0] <= 'z';
+}
+
+/* True when the datagram at hand is this worker's to parse. */
+static bool accept_datagram(int index, size_t length)
+{
+	unsigned long suppressed;
+	struct span call_id;
+	unsigned owner;
+
+	if (!looks_like_sip(length))
+		return false;
+	if (!listed(index, &sockets.arrival.source)) {
+		log_stranger(index);
+		return false;
+	}
+	if (scan_head(sockets.datagram, length, &call_id) > HEADER_LINES_MAX) {
+		if (log_allowed(&sockets.oversized, &suppressed))
+			log_warning("a message of more than %d header lines is dropped (%lu more before)",
+				HEADER_LINES_MAX, suppressed);
+		return false;
+	}
+	owner = owner_of(call_id);
+	if (owner != sockets.worker && sockets.handover_write[owner] >= 0) {
+		hand_over(owner, length);
+		return false;
+	}
+	return true;
+}
+
+static void set_arrival(int slot, bool stream)
+{
+	sockets.arrival.slot = slot;
+	sockets.arrival.listener = slot < 0 ? -1 : sockets.slots[slot].listener;
+	sockets.arrival.stream = stream;
+}
+
+static issize_t next_datagram(int s, int slot)
+{
+	for (int i = 0; i < DATAGRAMS_PER_LOOK; i++) {
+		ssize_t length;
+
+		sockets.arrival.source_length = sizeof sockets.arrival.source;
+		length = recvfrom(s, sockets.datagram, sizeof sockets.datagram, MSG_DONTWAIT,
+			(struct sockaddr *)&sockets.arrival.source, &sockets.arrival.source_length);
+		if (length < 0)
+			return -1;
+		set_arrival(slot, false);
+		if (!accept_datagram(slot, (size_t)length))
+			continue;
+		sockets.have = (size_t)length;
+		return length;
+	}
+	errno = EAGAIN;
+	return -1;
+}
+
+static issize_t next_handed_over(int s)
+{
+	struct handover head;
+	struct iovec parts[2] = { { &head, sizeof head }, { sockets.datagram, sizeof sockets.datagram } };
+	struct msghdr message = { .msg_iov = parts, .msg_iovlen = 2 };
+	ssize_t length = recvmsg(s, &message, MSG_DONTWAIT);
+
+	if (length <= (ssize_t)sizeof head || head.slot < 0 || head.slot >= sockets.slot_count) {
+		if (length >= 0)
+			errno = EAGAIN;
+		return -1;
+	}
+	sockets.arrival.source = head.source;
+	sockets.arrival.source_length = head.source_length;
+	set_arrival(head.slot, false);
+	sockets.have = (size_t)length - sizeof head;
+	return (issize_t)sockets.have;
+}
+
+/* The slot of the listener that accepted this connection. */
+static int slot_of_connection(int s)
+{
+	struct sockaddr_storage local = { 0 };
+	socklen_t length = sizeof local;
+
+	if (getsockname(s, (struct sockaddr *)&local, &length) != 0)
+		return -1;
+	for (int i = 0; i < sockets.slot_count; i++)
+		if (sockets.slots[i].transport != TRANSPORT_UDP && net_same_endpoint(&sockets.slots[i].address, &local))
+			return i;
+	return -1;
+}
+
+/* A stranger's connection ends before a byte of it is read: 0 means end of file to Sofia. */
+static issize_t next_of_stream(int s)
+{
+	socklen_t length = sizeof sockets.arrival.source;
+	int slot = slot_of_connection(s);
+	int available = 0;
+
+	if (getpeername(s, (struct sockaddr *)&sockets.arrival.source, &length) != 0)
+		return 0;
+	sockets.arrival.source_length = length;
+	set_arrival(slot, true);
+	if (slot < 0 || !listed(slot, &sockets.arrival.source)) {
+		log_stranger(slot);
+		return 0;
+	}
+	return ioctl(s, FIONREAD, &available) < 0 ? -1 : available;
+}
+
+/* --- The functions that Sofia-SIP calls in place of its own --- */
+
+static unsigned char meaning_of(int s)
+{
+	return s >= 0 && s < DESCRIPTORS_MAX ? sockets.descriptor[s] : 0;
+}
+
+static int inherited_for(const su_addrinfo_t *ai, unsigned char *meaning)
+{
+	struct sockaddr_storage wanted = { 0 };
+
+	memcpy(&wanted, ai->ai_addr, ai->ai_addrlen < sizeof wanted ? ai->ai_addrlen : sizeof wanted);
+	if (ai->ai_socktype == SOCK_DGRAM && net_port(&wanted) == SOCKETS_HANDOVER_PORT) {
+		*meaning = HANDOVER;
+		return sockets.handover_read;
+	}
+	for (int i = 0; i < sockets.slot_count; i++) {
+		bool datagram = sockets.slots[i].transport == TRANSPORT_UDP;
+
+		if (datagram == (ai->ai_socktype == SOCK_DGRAM) &&
+			net_same_endpoint(&sockets.slots[i].address, &wanted)) {
+			*meaning = (unsigned char)(i + 1);
+			return sockets.slots[i].fd;
+		}
+	}
+	return -1;
+}
+
+int tport_bind_socket(int s, su_addrinfo_t *ai, char const **culprit)
+{
+	unsigned char meaning = 0;
+	int fd = inherited_for(ai, &meaning);
+
+	sockets.bind_hook_ran = true;
+	if (fd < 0 || s >= DESCRIPTORS_MAX || dup3(fd, s, O_CLOEXEC) < 0) {
+		*culprit = "no inherited socket";
+		return -1;
+	}
+	/* A listening stream socket keeps 0: its connections are told apart by their own addresses. */
+	sockets.descriptor[s] = ai->ai_socktype == SOCK_DGRAM ? meaning : 0;
+	return 0;
+}
+
+issize_t su_getmsgsize(su_socket_t s)
+{
+	unsigned char meaning = meaning_of(s);
+
+	if (meaning == HANDOVER)
+		return next_handed_over(s);
+	if (meaning > 0)
+		return next_datagram(s, meaning - 1);
+	return next_of_stream(s);
+}
+
+static issize_t take_datagram(su_iovec_t iov[], isize_t count, su_sockaddr_t *su, socklen_t *length)
+{
+	size_t taken = 0;
+
+	for (isize_t i = 0; i < count && taken < sockets.have; i++) {
+		size_t part = sockets.have - taken < iov[i].siv_len ? sockets.have - taken : iov[i].siv_len;
+
+		memcpy(iov[i].siv_base, sockets.datagram + taken, part);
+		taken += part;
+	}
+	if (su != NULL && length != NULL) {
+		socklen_t size = sockets.arrival.source_length < *length ? sockets.arrival.source_length : *length;
+
+		memcpy(su, &sockets.arrival.source, size);
+		*length = size;
+	}
+	sockets.have = 0;
+	return (issize_t)taken;
+}
+
+issize_t su_vrecv(su_socket_t s, su_iovec_t iov[], isize_t count, int flags, su_sockaddr_t *su, socklen_t *length)
+{
+	struct msghdr message = {
+		.msg_name = su,
+		.msg_namelen = su != NULL && length != NULL ? *length : 0,
+		.msg_iov = (struct iovec *)iov,
+		.msg_iovlen = count,
+	};
+	ssize_t received;
+
+	if (meaning_of(s) > 0 && sockets.have > 0)
+		return take_datagram(iov, count, su, length);
+	received = recvmsg(s, &message, flags);
+	if (received >= 0 && length != NULL)
+		*length = message.msg_namelen;
+	return received;
+}
+
+issize_t su_vsend(su_socket_t s, su_iovec_t const iov[], isize_t count, int flags, su_sockaddr_t const *su,
+	socklen_t length)
+{
+	struct msghdr message = {
+		.msg_name = (void *)(uintptr_t)su,
+		.msg_namelen = su != NULL ? length : 0,
+		.msg_iov = (struct iovec *)(uintptr_t)iov,
+		.msg_iovlen = count,
+	};
+
+	/* What Sofia answers by itself to a datagram that was handed over leaves from the listener it came in by. */
+	if (meaning_of(s) == HANDOVER)
+		s = sockets.slots[sockets.arrival.slot].fd;
+	return sendmsg(s, &message, flags | MSG_NOSIGNAL);
+}
+
+int su_soerror(su_socket_t s)
+{
+	int error = 0;
+	socklen_t length = sizeof error;
+
+	if (meaning_of(s) > 0)
+		return 0;
+	getsockopt(s, SOL_SOCKET, SO_ERROR, &error, &length);
+	return error;
+}
+
+/* Numeric only: a host name in a Via must not make a worker wait for DNS. */
+int su_getaddrinfo(char const *node, char const *service, su_addrinfo_t const *hints, su_addrinfo_t **res)
+{
+	struct addrinfo numeric = hints != NULL ? *hints : (struct addrinfo){ 0 };
+
+	numeric.ai_flags |= AI_NUMERICHOST | AI_NUMERICSERV;
+	return getaddrinfo(node, service, &numeric, res);
+}

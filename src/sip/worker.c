@@ -1,0 +1,331 @@
+#include "stirrup/worker.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <sofia-sip/msg_types.h>
+#include <sofia-sip/nta_tport.h>
+#include <sofia-sip/su.h>
+#include <sofia-sip/su_log.h>
+#include <sofia-sip/tport_tag.h>
+
+#include "stirrup/channel.h"
+#include "stirrup/child.h"
+#include "stirrup/clock.h"
+#include "stirrup/log.h"
+#include "worker_state.h"
+
+#define MESSAGE_MAX 65536            /* a UDP message may have 65,535 octets (RFC 3261 section 18.1.1) */
+#define STOP_POLL_MS 20
+#define TCP_IDLE_MS 600000
+#define TCP_MESSAGE_MS 10000         /* from the first byte of a message to its last */
+#define TCP_QUEUE 500
+
+extern su_log_t tport_log[], nta_log[];
+extern int su_socket_close_on_exec;
+
+static struct worker worker = { .control = -1, .signer = -1, .recorder = -1 };
+
+/* --- Sofia-SIP --- */
+
+static bool is_listed(const struct sockaddr *source, int listener)
+{
+	return config_peer_for(worker.generation->config, source, listener) != NULL;
+}
+
+/* It would print what peers send to standard error. */
+static void silence_sofia(void)
+{
+	su_log_set_level(su_log_global, 0);
+	su_log_set_level(su_log_default, 0);
+	su_log_set_level(tport_log, 0);
+	su_log_set_level(nta_log, 0);
+}
+
+static const char *transport_word(enum transport transport)
+{
+	switch (transport) {
+	case TRANSPORT_UDP:
+		return "udp";
+	case TRANSPORT_TCP:
+		return "tcp";
+	case TRANSPORT_TLS:
+		return "tls";
+	}
+	return "";
+}
+
+static bool add_transport(const char *address, const char *protocol)
+{
+	char url[NET_TEXT_SIZE + 32];
+
+	snprintf(url, sizeof url, "sip:%s;transport=%s", address, protocol);
+	if (nta_agent_add_tport(worker.agent, URL_STRING_MAKE(url), TPTAG_SERVER(1), TPTAG_IDLE(TCP_IDLE_MS),
+		    TPTAG_TIMEOUT(TCP_MESSAGE_MS), TPTAG_QUEUESIZE(TCP_QUEUE), TPTAG_PONG2PING(1), TAG_END()) == 0)
+		return true;
+	log_error("cannot serve %s: %s", url, strerror(errno));
+	return false;
+}
+
+/* Gives Sofia every socket of the current configuration that it does not have yet. */
+static bool add_listeners(const struct config *config, const int *fds)
+{
+	for (size_t i = 0; i < config->listener_count; i++) {
+		const struct listener *listener = &config->listeners[i];
+		char address[NET_TEXT_SIZE];
+
+		if (fds[i] < 0 || sockets_slot(listener) >= 0)
+			continue;
+		if (sockets_add(listener, fds[i]) < 0) {
+			log_error("cannot serve %s: too many listeners", listener->text);
+			return false;
+		}
+		net_text(address, (const struct sockaddr *)&listener->address);
+		if (!add_transport(address, transport_word(listener->transport)))
+			return false;
+	}
+	return true;
+}
+
+static bool start_agent(void)
+{
+	su_socket_close_on_exec = 1;
+	worker.agent = nta_agent_create(worker.root, (url_string_t *)(intptr_t)-1, service_on_message,
+		(nta_agent_magic_t *)&worker, NTATAG_SIPFLAGS(MSG_FLG_EXTRACT_COPY), NTATAG_MAXSIZE(MESSAGE_MAX),
+		NTATAG_UDP_MTU(65535), NTATAG_USE_NAPTR(0), NTATAG_USE_SRV(0), NTATAG_UA(0), NTATAG_CANCEL_487(0),
+		NTATAG_MERGE_482(0), NTATAG_SERVER_RPORT(1), TAG_END());
+	return worker.agent != NULL;
+}
+
+/* --- What the supervisor sends --- */
+
+/* The sockets that came since the last start or reload, by listener of the configuration they came with. */
+static int listener_fds[SOCKETS_MAX];
+static struct generation *incoming;
+
+static void forget_listener_fds(void)
+{
+	for (size_t i = 0; i < SOCKETS_MAX; i++)
+		listener_fds[i] = -1;
+}
+
+static void take_config(uint32_t number, int fd)
+{
+	struct config_source *source = config_source_from_memfd(fd);
+	struct config_report *report = config_report_new();
+	struct config *config = source == NULL || report == NULL ? NULL : config_parse(source, report);
+
+	generation_unref(incoming);
+	incoming = config == NULL ? NULL : generation_new(number, config);
+	config_report_free(report);
+	config_source_free(source);
+	close(fd);
+}
+
+static void say(enum child_message_kind kind, uint32_t generation)
+{
+	struct child_message message = { .kind = kind, .generation = generation };
+
+	if (!channel_send(worker.control, &message, sizeof message, -1))
+		log_error("cannot talk to the supervisor: %s", strerror(errno));
+}
+
+static bool change_over(void)
+{
+	struct generation *old = worker.generation;
+
+	if (incoming == NULL || !add_listeners(incoming->config, listener_fds))
+		return false;
+	worker.generation = incoming;
+	incoming = NULL;
+	sockets_map(worker.generation->config);
+	generation_unref(old);
+	forget_listener_fds();
+	return true;
+}
+
+static int on_signer(su_root_magic_t *magic, su_wait_t *wait, su_wakeup_arg_t *argument)
+{
+	signer_client_receive(&worker);
+	return 0;
+}
+
+static bool watch(int fd, su_wakeup_f callback)
+{
+	su_wait_t wait[1];
+
+	return su_wait_create(wait, fd, SU_WAIT_IN) == 0 && su_root_register(worker.root, wait, callback, NULL, 0) > 0;
+}
+
+static bool start(void)
+{
+	if (incoming == NULL || worker.generation != NULL)
+		return false;
+	worker.generation = generation_ref(incoming); /* the filter below asks it; change_over() gives this reference back */
+	worker.digester = call_digester_new(worker.secret);
+	worker.memo = answer_memo_new(worker.generation->config->answer_memo_bytes);
+	if (worker.digester == NULL || worker.memo == NULL || !signer_client_start(&worker) || !start_agent())
+		return false;
+	if (!change_over())
+		return false;
+	/* Last: Sofia sends what it does not tie to a transport from the first one. */
+	if (worker.count > 1 && !add_transport("127.0.0.1:1", "udp"))
+		return false;
+	return sockets_self_test() && watch(worker.signer, on_signer);
+}
+
+/* Ends the loop once no call waits any more; the deadline of the youngest bounds that. */
+static void on_stop_tick(su_root_magic_t *magic, su_timer_t *timer, su_timer_arg_t *argument)
+{
+	if (waiting_calls_oldest(worker.waiting) == NULL)
+		su_root_break(worker.root);
+}
+
+static void stop(void)
+{
+	su_timer_t *timer;
+
+	worker.stopping = true;
+	if (worker.agent == NULL) {
+		su_root_break(worker.root);
+		return;
+	}
+	for (tport_t *primary = tport_primaries(nta_agent_tports(worker.agent)); primary != NULL;
+		primary = tport_next(primary))
+		tport_stall(primary);
+	timer = su_timer_create(su_root_task(worker.root), STOP_POLL_MS);
+	if (timer == NULL || su_timer_set_for_ever(timer, on_stop_tick, NULL) != 0)
+		su_root_break(worker.root);
+}
+
+static void serve_or_die(void)
+{
+	uint32_t number = incoming == NULL ? 0 : incoming->number;
+
+	if (start()) {
+		say(CHILD_READY, number);
+		return;
+	}
+	log_error("cannot start");
+	worker.failed = true;
+	su_root_break(worker.root);
+}
+
+static void reload(void)
+{
+	uint32_t number = incoming == NULL ? 0 : incoming->number;
+
+	say(change_over() ? CHILD_READY : CHILD_REFUSED, number);
+}
+
+/* Keeps the descriptor or closes it. */
+static void take_message(const struct child_message *message, int fd)
+{
+	switch (message->kind) {
+	case CHILD_CONFIG:
+		take_config(message->generation, fd);
+		return;
+	case CHILD_IDENTITY:
+		worker.index = message->index;
+		worker.count = message->count;
+		sockets_init(worker.index, worker.count, is_listed);
+		break;
+	case CHILD_LISTENER:
+		if (message->index < SOCKETS_MAX)
+			listener_fds[message->index] = fd;
+		return;
+	case CHILD_SIGNER:
+		worker.signer = fd;
+		return;
+	case CHILD_RECORDER:
+		worker.recorder = fd;
+		return;
+	case CHILD_HANDOVER_READ:
+		sockets_set_handover_read(fd);
+		return;
+	case CHILD_HANDOVER_WRITE:
+		sockets_set_handover_write(message->index, fd);
+		return;
+	case CHILD_SECRET:
+		memcpy(worker.secret, message->secret, sizeof worker.secret);
+		break;
+	case CHILD_START:
+		serve_or_die();
+		break;
+	case CHILD_RELOAD:
+		reload();
+		break;
+	case CHILD_SIGNER_READY:
+		worker.signer_up = true;
+		worker.signer_silent_us = 0;
+		if (worker.waiting != NULL)
+			signer_client_ask_again(&worker);
+		break;
+	case CHILD_SIGNER_GONE:
+		worker.signer_up = false;
+		break;
+	case CHILD_STOP:
+		stop();
+		break;
+	case CHILD_RELEASE:
+	case CHILD_READY:
+	case CHILD_REFUSED:
+		break;
+	}
+	if (fd >= 0)
+		close(fd);
+}
+
+static int on_control(su_root_magic_t *magic, su_wait_t *wait, su_wakeup_arg_t *argument)
+{
+	struct child_message message;
+	int fd;
+	ssize_t length = channel_receive(worker.control, &message, sizeof message, &fd);
+
+	if (length == (ssize_t)sizeof message)
+		take_message(&message, fd);
+	else if (length >= 0 || errno != EAGAIN)
+		su_root_break(worker.root); /* the supervisor is gone */
+	return 0;
+}
+
+static void release_all(void)
+{
+	struct call *call;
+
+	while (worker.waiting != NULL && (call = waiting_calls_oldest(worker.waiting)) != NULL) {
+		struct call left = *call;
+
+		waiting_calls_remove(worker.waiting, call);
+		call_release(&left);
+	}
+	if (worker.agent != NULL)
+		nta_agent_destroy(worker.agent);
+	signer_client_stop(&worker);
+	answer_memo_free(worker.memo);
+	call_digester_free(worker.digester);
+	generation_unref(worker.generation);
+	generation_unref(incoming);
+	su_root_destroy(worker.root);
+	su_deinit();
+}
+
+int worker_main(int control)
+{
+	worker.control = control;
+	forget_listener_fds();
+	if (su_init() != 0)
+		return 1;
+	silence_sofia();
+	worker.root = su_root_create(NULL);
+	if (worker.root == NULL)
+		return 1;
+	su_root_threading(worker.root, 0);
+	if (!watch(control, on_control))
+		return 1;
+	su_root_run(worker.root);
+	release_all();
+	return worker.failed ? 1 : 0;
+}
