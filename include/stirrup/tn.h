@@ -13,7 +13,9 @@ struct tn {
 	char digits[TN_MAX + 1];
 };
 
-/* How a peer writes numbers without "+". Each an empty string where there is none. */
+/* How a peer writes numbers without "+". Each an empty string where there is none. With country code "1" the prefixes
+ * are not looked at. Elsewhere, a country without national prefix gets its code put before every number that has no
+ * international prefix; without either prefix, only "+" and phone-context make a number. */
 struct dial_plan {
 	char country_code[4];         /* "1": ten digits get the 1, eleven beginning with 1 stay, 011 is stripped */
 	char national_prefix[8];      /* other countries: "0" is replaced by the country code */
@@ -22,7 +24,7 @@ struct dial_plan {
 
 enum tn_kind {
 	TN_NUMBER,        /* *tn is set */
-	TN_EMERGENCY,     /* 911, 112 (left as dialled, RFC 8224 8.3) or urn:service:sos: *tn is set, empty for a URN */
+	TN_EMERGENCY,     /* 911, 112 (left as dialled, RFC 8224 8.3), urn:service:sos: *tn is set, empty for a URN */
 	TN_ANONYMOUS,     /* RFC 3323: the user "anonymous" or the host "anonymous.invalid" */
 	TN_NOT_A_NUMBER,  /* a name, a URI of another scheme, or digits that no rule of the plan makes into E.164 */
 };
@@ -32,7 +34,10 @@ enum tn_kind {
  * trunk-context) go; phone-context and the plan complete what has no "+". *tn is untouched unless said above. */
 enum tn_kind tn_from_uri(struct tn *tn, struct span uri, const struct dial_plan *plan);
 
-/* A number as configuration files write it: "+" and digits, visual separators allowed. */
+/* A number as configuration files write it: "+" and 7 to TN_MAX digits, visual separators allowed. */
 bool tn_from_text(struct tn *tn, struct span text);
+
+/* The beginning of one, without the "*": as tn_from_text(), and one digit is enough. */
+bool tn_prefix_from_text(struct tn *tn, struct span text);
 
 #endif
