@@ -25,13 +25,15 @@ struct number_entry {
 
 struct number_table;
 
-/* A conflict: the same number, the same prefix, or overlapping ranges, in two customers or at two levels. */
+/* A conflict: the same number, the same prefix, or overlapping ranges, in two customers or at two levels. tag is of the
+ * entry that comes later among the entries. */
 struct number_conflict {
 	int tag, other_tag;
 };
 
-/* Copies the entries. Reports each conflict through on_conflict, and is complete all the same (for a check that shows
- * all errors at once). NULL when out of memory. */
+/* Copies the entries. Reports conflicts through on_conflict (may be NULL), each number, range or prefix once however
+ * many others it meets, and is complete all the same (for a check that shows all errors at once). NULL when out of
+ * memory. */
 struct number_table *number_table_new(const struct number_entry *entries, size_t count,
 	void (*on_conflict)(const struct number_conflict *, void *context), void *context);
 void number_table_free(struct number_table *table); /* NULL is fine */
