@@ -29,9 +29,9 @@ struct attestation_policy {
 struct attestation_decision {
 	enum level level;
 	int customer;               /* -1: unknown */
-	int credential;             /* -1: none, then verdict is VERDICT_NOT_ENABLED */
+	int credential;             /* -1: none, then VERDICT_NOT_ENABLED at level A, B or C */
 	enum verdict verdict;       /* VERDICT_SIGNED: to be signed with level; VERDICT_POLICY; VERDICT_NOT_ENABLED */
-	char rule[160];             /* which rule decided, in words */
+	char rule[160];             /* which rule decided, in words; cut between characters when names are long */
 };
 
 /* Pure: the worker decides with it, and the signer decides again with it before it uses a key. */
