@@ -19,13 +19,13 @@ static inline struct span span_of(const char *text)
 
 static inline bool span_is(struct span span, const char *text)
 {
-	return span.length == strlen(text) && memcmp(span.at, text, span.length) == 0;
+	return span.length == strlen(text) && (span.length == 0 || memcmp(span.at, text, span.length) == 0);
 }
 
 /* As span_is(), whatever the letter case (ASCII): header names, URI schemes, hosts, parameter names. */
 static inline bool span_is_caseless(struct span span, const char *text)
 {
-	return span.length == strlen(text) && strncasecmp(span.at, text, span.length) == 0;
+	return span.length == strlen(text) && (span.length == 0 || strncasecmp(span.at, text, span.length) == 0);
 }
 
 /* Cuts spaces, tabs, CR and LF (folded header lines, RFC 3261 section 7.3.1) from both ends. */

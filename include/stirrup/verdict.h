@@ -14,7 +14,6 @@ enum verdict {
 	VERDICT_ANONYMOUS,             /* no number: anonymous From and no usable P-Asserted-Identity */
 	VERDICT_NUMBER_FORMAT,         /* the calling or called number has no canonical form (RFC 8224 8.3) */
 	VERDICT_STALE_DATE,            /* RFC 8224 4.1 */
-	VERDICT_BAD_REQUEST,           /* no answer could be built from it: RFC 3261 8.2 */
 	VERDICT_NO_CONTACT,            /* every Contact would equal the Request-URI or us (RFC 3261 8.3) */
 	VERDICT_CANCELLED,             /* the caller gave up while the call waited */
 	/* what the credential says */

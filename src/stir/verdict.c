@@ -21,8 +21,6 @@ const char *verdict_word(enum verdict verdict)
 		return "number_format";
 	case VERDICT_STALE_DATE:
 		return "stale_date";
-	case VERDICT_BAD_REQUEST:
-		return "bad_request";
 	case VERDICT_NO_CONTACT:
 		return "no_contact";
 	case VERDICT_CANCELLED:
@@ -61,7 +59,6 @@ enum verdict_cause verdict_cause(enum verdict verdict)
 	case VERDICT_ANONYMOUS:
 	case VERDICT_NUMBER_FORMAT:
 	case VERDICT_STALE_DATE:
-	case VERDICT_BAD_REQUEST:
 	case VERDICT_NO_CONTACT:
 	case VERDICT_CANCELLED:
 		return CAUSE_SIGNALLING;
