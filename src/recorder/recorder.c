@@ -31,10 +31,10 @@
 
 struct recorder {
 	int control;
-	uint32_t generation;
 	struct config *config;
 	struct config *next;          /* CHILD_CONFIG came, CHILD_RELOAD not yet */
 	bool next_refused;
+	uint32_t next_generation;
 	bool started;
 	bool stopping;
 
@@ -346,13 +346,13 @@ static bool drain(struct recorder *r)
 
 static void answer(struct recorder *r, enum child_message_kind kind)
 {
-	struct child_message message = { .kind = kind, .generation = r->generation };
+	struct child_message message = { .kind = kind, .generation = r->next_generation };
 
 	if (!channel_send(r->control, &message, sizeof message, -1))
 		log_warning("the supervisor does not take an answer: %s", strerror(errno));
 }
 
-static void take_config(struct recorder *r, int fd)
+static void take_config(struct recorder *r, uint32_t generation, int fd)
 {
 	struct config_source *source = config_source_from_memfd(fd);
 	struct config_report *report = config_report_new();
@@ -360,17 +360,16 @@ static void take_config(struct recorder *r, int fd)
 	config_free(r->next);
 	r->next = source == NULL || report == NULL ? NULL : config_parse(source, report);
 	r->next_refused = r->next == NULL;
+	r->next_generation = generation;
 	config_report_free(report);
 	config_source_free(source);
 }
 
-static void change_over(struct recorder *r, uint32_t generation)
+static void change_over(struct recorder *r)
 {
 	if (r->next_refused) {
-		struct child_message refused = { .kind = CHILD_REFUSED, .generation = generation };
-
 		log_error("the configuration cannot be read");
-		channel_send(r->control, &refused, sizeof refused, -1);
+		answer(r, CHILD_REFUSED);
 		r->next_refused = false;
 		return;
 	}
@@ -379,7 +378,6 @@ static void change_over(struct recorder *r, uint32_t generation)
 		r->config = r->next;
 		r->next = NULL;
 	}
-	r->generation = generation;
 	/* What waits for a FIFO's reader belongs to the old file; check_file() opens the new one after that. */
 	r->next_check_us = 0;
 	r->identity = (struct stat){ 0 };
@@ -396,7 +394,7 @@ static void obey(struct recorder *r, const struct child_message *message, int fd
 {
 	switch (message->kind) {
 	case CHILD_CONFIG:
-		take_config(r, fd);
+		take_config(r, message->generation, fd);
 		break;
 	case CHILD_RECORDER:
 		if (fd != -1 && add_channel(r, fd))
@@ -405,7 +403,7 @@ static void obey(struct recorder *r, const struct child_message *message, int fd
 	case CHILD_START:
 	case CHILD_RELOAD:
 		r->started = true;
-		change_over(r, message->generation);
+		change_over(r);
 		break;
 	case CHILD_STOP:
 		r->stopping = true;

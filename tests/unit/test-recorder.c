@@ -92,7 +92,7 @@ static int add_worker(const struct fixture *f)
 	int ends[2];
 
 	assert_true(channel_pair(ends));
-	order(f, CHILD_RECORDER, 1, ends[1]);
+	order(f, CHILD_RECORDER, 0, ends[1]);
 	close(ends[1]);
 	return ends[0];
 }
@@ -125,7 +125,7 @@ static struct fixture *start(const char *records)
 	send_config(f, 1, records == NULL ? NULL : f->records);
 	for (int i = 0; i < WORKERS; i++)
 		f->workers[i] = add_worker(f);
-	order(f, CHILD_START, 1, -1);
+	order(f, CHILD_START, 0, -1);
 	return f;
 }
 
@@ -147,7 +147,7 @@ static void expect_exit(struct fixture *f)
 
 static void stop(struct fixture *f)
 {
-	order(f, CHILD_STOP, 1, -1);
+	order(f, CHILD_STOP, 0, -1);
 	expect_exit(f);
 }
 
@@ -297,7 +297,7 @@ static void stop_writes_what_is_queued(void **state)
 		send_line(f, 0, i);
 		send_line(f, 1, i);
 	}
-	order(f, CHILD_STOP, 1, -1);
+	order(f, CHILD_STOP, 0, -1);
 	kill(f->child, SIGCONT);
 	expect_exit(f);
 	assert_whole_and_ordered(f->records, counts);
@@ -478,7 +478,7 @@ static void a_reload_changes_over_to_another_file(void **state)
 	send_line(f, 0, 0);
 	wait_for_lines(f->records, 1);
 	send_config(f, 2, other);
-	order(f, CHILD_RELOAD, 2, -1);
+	order(f, CHILD_RELOAD, 0, -1);
 	expect_answer(f, CHILD_READY, 2);
 	send_line(f, 0, 1);
 	wait_for_lines(other, 1);
@@ -493,7 +493,7 @@ static void a_reload_without_records_ends_them(void **state)
 
 	expect_answer(f, CHILD_READY, 1);
 	send_config(f, 2, NULL);
-	order(f, CHILD_RELOAD, 2, -1);
+	order(f, CHILD_RELOAD, 0, -1);
 	expect_answer(f, CHILD_READY, 2);
 	send_line(f, 0, 0);
 	stop(f);
@@ -511,7 +511,7 @@ static void a_reload_that_cannot_be_read_is_refused(void **state)
 	assert_int_equal(write(junk, "\0\xff???", 5), 5);
 	order(f, CHILD_CONFIG, 2, junk);
 	close(junk);
-	order(f, CHILD_RELOAD, 2, -1);
+	order(f, CHILD_RELOAD, 0, -1);
 	expect_answer(f, CHILD_REFUSED, 2);
 	send_line(f, 0, 0);
 	wait_for_lines(f->records, 1);
@@ -528,7 +528,7 @@ static void a_file_that_cannot_be_opened_is_tried_again(void **state)
 	path_in(f, other, "other");
 	assert_int_equal(symlink("calls", other), 0);
 	send_config(f, 2, other);
-	order(f, CHILD_RELOAD, 2, -1);
+	order(f, CHILD_RELOAD, 0, -1);
 	expect_answer(f, CHILD_READY, 2);
 	wait_for_log(f, "cannot be opened");
 	/* Meanwhile the old file is better than none. */
