@@ -409,7 +409,7 @@ static bool decode_message(struct decoding *decoding, struct span text)
 {
 	struct span rest = text;
 	struct span line = take_line(&rest);
-	struct span name, value;
+	struct span name = { "", 0 }, value = { "", 0 };
 
 	if (is_start_line(line))
 		line = take_line(&rest);
@@ -455,7 +455,7 @@ static int decode(int argc, char **argv)
 	struct decoding decoding = { 0 };
 	bool json, want_help;
 	char *text;
-	size_t length;
+	size_t length = 0;
 	int result;
 
 	if (!read_options(argc, argv, &json, &want_help) || argc - optind > 1) {

@@ -16,6 +16,7 @@
 
 #include "stirrup/log.h"
 #include "stirrup/net.h"
+#include "stirrup/raw_answer.h"
 #include "stirrup/span.h"
 
 #define DESCRIPTORS_MAX 4096
@@ -231,10 +232,25 @@ static bool looks_like_sip(size_t length)
 	return length >= 20 && sockets.datagram[0] >= 'A' && sockets.datagram[0] <= 'z';
 }
 
+/* RFC 3261 section 21.5.7. To where it came from; its Vias are not read. */
+static void refuse_oversized(int slot, size_t length)
+{
+	static char answer[DATAGRAM_MAX / 16];
+	unsigned long suppressed;
+	size_t size = raw_answer(answer, sizeof answer, (struct span){ sockets.datagram, length },
+		"SIP/2.0 513 Message Too Large");
+
+	if (size > 0)
+		sockets_send(slot, answer, size, (const struct sockaddr *)&sockets.arrival.source,
+			sockets.arrival.source_length);
+	if (log_allowed(&sockets.oversized, &suppressed))
+		log_warning("a message of more than %d header lines is refused (%lu more before)", HEADER_LINES_MAX,
+			suppressed);
+}
+
 /* True when the datagram at hand is this worker's to parse. */
 static bool accept_datagram(int index, size_t length)
 {
-	unsigned long suppressed;
 	struct span call_id;
 	unsigned owner;
 
@@ -245,9 +261,7 @@ static bool accept_datagram(int index, size_t length)
 		return false;
 	}
 	if (scan_head(sockets.datagram, length, &call_id) > HEADER_LINES_MAX) {
-		if (log_allowed(&sockets.oversized, &suppressed))
-			log_warning("a message of more than %d header lines is dropped (%lu more before)",
-				HEADER_LINES_MAX, suppressed);
+		refuse_oversized(index, length);
 		return false;
 	}
 	owner = owner_of(call_id);

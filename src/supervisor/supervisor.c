@@ -36,7 +36,8 @@ enum role { ROLE_RECORDER, ROLE_SIGNER, ROLE_WORKER };
 struct member {
 	enum role role;
 	uint32_t index;           /* among the workers */
-	char title[32];
+	char title[32];           /* what ps shows: "stirrupd: worker 0" */
+	const char *name;         /* its end: "worker 0" */
 	pid_t pid;                /* 0: not running */
 	int control;              /* -1: not running */
 	bool ready;
@@ -178,7 +179,7 @@ static void setup_free(struct setup *setup)
 static void tell(struct member *member, struct child_message message, int fd)
 {
 	if (member->control >= 0 && !channel_send(member->control, &message, sizeof message, fd) && errno != EPIPE)
-		log_error("%s: cannot be told anything: %s", member->title, strerror(errno));
+		log_error("%s: cannot be told anything: %s", member->name, strerror(errno));
 }
 
 static void tell_kind(struct member *member, enum child_message_kind kind)
@@ -272,14 +273,14 @@ static void start_member(struct member *member)
 	member->start_us = 0;
 	member->ready = false;
 	if (!channel_pair(control.ends)) {
-		log_error("%s: no channel for it: %s", member->title, strerror(errno));
+		log_error("%s: no channel for it: %s", member->name, strerror(errno));
 		member->start_us = monotonic_us() + SECOND_US;
 		return;
 	}
 	member->pid = spawn_child(role_word(member->role), member->title, control.ends[1]);
 	close(control.ends[1]);
 	if (member->pid < 0) {
-		log_error("%s: cannot be started: %s", member->title, strerror(errno));
+		log_error("%s: cannot be started: %s", member->name, strerror(errno));
 		close(control.ends[0]);
 		member->pid = 0;
 		member->start_us = monotonic_us() + SECOND_US;
@@ -318,11 +319,11 @@ static void bury(struct member *member, int status)
 	if (supervisor.stopping)
 		return;
 	if (WIFSIGNALED(status))
-		log_error("%s was killed by signal %d", member->title, WTERMSIG(status));
+		log_error("%s was killed by signal %d", member->name, WTERMSIG(status));
 	else
-		log_error("%s exited with status %d", member->title, WEXITSTATUS(status));
+		log_error("%s exited with status %d", member->name, WEXITSTATUS(status));
 	if (!supervisor.serving) {
-		log_error("not started: %s does not come up", member->title);
+		log_error("not started: %s does not come up", member->name);
 		supervisor.failed = true;
 		return;
 	}
@@ -429,7 +430,7 @@ static void on_ready(struct member *member, uint32_t generation)
 	else if (member->role == ROLE_SIGNER && came_up)
 		tell_workers(CHILD_SIGNER_READY);
 	if (came_up && member->died_us != 0)
-		log_notice("%s serves again after %lld ms", member->title,
+		log_notice("%s serves again after %lld ms", member->name,
 			(long long)(monotonic_us() - member->died_us) / 1000);
 	if (!supervisor.serving && all_ready()) {
 		supervisor.serving = true;
@@ -447,7 +448,7 @@ static void on_refused(struct member *member, uint32_t generation)
 		return;
 	}
 	/* It had the checked bytes and could not use them: its successor starts with them. */
-	log_error("%s could not change over: it is replaced", member->title);
+	log_error("%s could not change over: it is replaced", member->name);
 	kill(member->pid, SIGKILL);
 }
 
@@ -641,6 +642,7 @@ static bool make_members(void)
 			snprintf(member->title, sizeof member->title, "stirrupd: worker %u", member->index);
 		else
 			snprintf(member->title, sizeof member->title, "stirrupd: %s", role_word(member->role));
+		member->name = strchr(member->title, ' ') + 1;
 	}
 	return true;
 }

@@ -11,6 +11,7 @@
 #include "stirrup/call.h"
 #include "stirrup/call_digest.h"
 #include "stirrup/contact.h"
+#include "stirrup/raw_answer.h"
 
 /* --- call_digest --- */
 
@@ -300,6 +301,56 @@ static void contact_never_overruns(void **state)
 	}
 }
 
+/* --- raw_answer --- */
+
+#define HEAD "Via: SIP/2.0/UDP a;branch=z9hG4bK1\r\nv: SIP/2.0/UDP b\r\nFROM: <sip:a@b>;tag=1\r\n" \
+	"To: <sip:c@d>\r\ni: 1@a\r\nCSeq: 1 INVITE\r\n"
+
+static void raw_answer_copies_what_an_answer_needs(void **state)
+{
+	static const struct {
+		const char *behaviour, *request, *answer;
+	} cases[] = {
+		{ "in the request's order, with a tag", "INVITE sip:c@d SIP/2.0\r\nX: 1\r\n" HEAD "\r\nFrom: body",
+			"SIP/2.0 513 Large\r\nVia: SIP/2.0/UDP a;branch=z9hG4bK1\r\nv: SIP/2.0/UDP b\r\n"
+			"FROM: <sip:a@b>;tag=1\r\nTo: <sip:c@d>;tag=bc9ffd9c\r\ni: 1@a\r\nCSeq: 1 INVITE\r\n"
+			"Content-Length: 0\r\n\r\n" },
+		{ "folded lines whole, a tag kept",
+			"INVITE sip:c@d SIP/2.0\r\nX: 1\r\n From: no\r\nVia: SIP/2.0/UDP\r\n a\r\nFrom: <sip:a@b>\r\n"
+			"To: <sip:c@d>\r\n ;tag=9\r\nCall-ID: 1\r\nCSeq: 1 INVITE\r\n\r\n",
+			"SIP/2.0 513 Large\r\nVia: SIP/2.0/UDP\r\n a\r\nFrom: <sip:a@b>\r\nTo: <sip:c@d>\r\n ;tag=9\r\n"
+			"Call-ID: 1\r\nCSeq: 1 INVITE\r\nContent-Length: 0\r\n\r\n" },
+		{ "no answer to a response", "SIP/2.0 200 OK\r\n" HEAD "\r\n", NULL },
+		{ "no answer to an ACK", "ACK sip:c@d SIP/2.0\r\n" HEAD "\r\n", NULL },
+		{ "no answer without a Call-ID",
+			"INVITE sip:c@d SIP/2.0\r\nVia: a\r\nFrom: a\r\nTo: b\r\nCSeq: 1 INVITE\r\n\r\n", NULL },
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		char out[512];
+		size_t length = raw_answer(out, sizeof out, span_of(cases[i].request), "SIP/2.0 513 Large");
+		struct span made = { out, length };
+
+		if (cases[i].answer == NULL ? length != 0 : !span_is(made, cases[i].answer))
+			fail_msg("%s: %.*s", cases[i].behaviour, (int)length, out);
+	}
+}
+
+static void raw_answer_stands_any_truncation(void **state)
+{
+	static const char request[] = "INVITE sip:c@d SIP/2.0\r\n" HEAD " folded\r\n\r\n";
+	char out[512];
+
+	for (size_t length = 0; length < sizeof request; length++) {
+		char *exact = malloc(length + 1);
+
+		memcpy(exact, request, length);
+		raw_answer(out, sizeof out, (struct span){ exact, length }, "SIP/2.0 513 Large");
+		free(exact);
+		raw_answer(out, length, span_of(request), "SIP/2.0 513 Large");
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -312,6 +363,8 @@ int main(void)
 		cmocka_unit_test(waiting_calls_are_found_by_digest_and_id),
 		cmocka_unit_test(contact_follows_the_rules),
 		cmocka_unit_test(contact_never_overruns),
+		cmocka_unit_test(raw_answer_copies_what_an_answer_needs),
+		cmocka_unit_test(raw_answer_stands_any_truncation),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,115 @@
+#include "stirrup/raw_answer.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+enum kept { KEPT_VIA, KEPT_FROM, KEPT_TO, KEPT_CALL_ID, KEPT_CSEQ, KEPT_NONE };
+
+struct output {
+	char *at;
+	size_t length, size;
+	bool overflow;
+};
+
+static void put(struct output *output, struct span text)
+{
+	if (text.length > output->size - output->length) {
+		output->overflow = true;
+		return;
+	}
+	memcpy(output->at + output->length, text.at, text.length);
+	output->length += text.length;
+}
+
+/* Takes one line with its end off *rest. */
+static struct span take_line(struct span *rest)
+{
+	const char *end = memchr(rest->at, '\n', rest->length);
+	struct span line = { rest->at, end == NULL ? rest->length : (size_t)(end - rest->at) + 1 };
+
+	rest->at += line.length;
+	rest->length -= line.length;
+	return line;
+}
+
+static enum kept kind_of(struct span line)
+{
+	static const struct {
+		const char *name;
+		enum kept kept;
+	} names[] = {
+		{ "Via", KEPT_VIA }, { "v", KEPT_VIA }, { "From", KEPT_FROM }, { "f", KEPT_FROM }, { "To", KEPT_TO },
+		{ "t", KEPT_TO }, { "Call-ID", KEPT_CALL_ID }, { "i", KEPT_CALL_ID }, { "CSeq", KEPT_CSEQ },
+	};
+	const char *colon = memchr(line.at, ':', line.length);
+	struct span name = span_trim((struct span){ line.at, colon == NULL ? 0 : (size_t)(colon - line.at) });
+
+	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+		if (span_is_caseless(name, names[i].name))
+			return names[i].kept;
+	return KEPT_NONE;
+}
+
+static bool wants_answer(struct span start_line)
+{
+	return start_line.length > 8 && strncmp(start_line.at, "SIP/2.0", 7) != 0 &&
+		strncmp(start_line.at, "ACK ", 4) != 0;
+}
+
+/* The To of a request outside a dialog has no tag; every final answer gives it one. The same for each repeat. */
+static void put_tagged(struct output *output, struct span to, struct span request)
+{
+	char tag[24];
+	uint32_t hash = 2166136261u;
+	struct span value = span_trim(to);
+
+	for (size_t i = 0; i < request.length; i++)
+		hash = (hash ^ (unsigned char)request.at[i]) * 16777619u;
+	put(output, value);
+	if (memmem(value.at, value.length, ";tag=", 5) == NULL) {
+		snprintf(tag, sizeof tag, ";tag=%08x", hash);
+		put(output, span_of(tag));
+	}
+	put(output, span_of("\r\n"));
+}
+
+static struct span with_folds(struct span line, struct span *rest)
+{
+	while (rest->length > 0 && (rest->at[0] == ' ' || rest->at[0] == '\t'))
+		line.length += take_line(rest).length;
+	return line;
+}
+
+size_t raw_answer(char *out, size_t size, struct span request, const char *status_line)
+{
+	struct output output = { .at = out, .size = size };
+	bool seen[KEPT_NONE + 1] = { false };
+	struct span rest = request;
+
+	if (!wants_answer(take_line(&rest)))
+		return 0;
+	put(&output, span_of(status_line));
+	put(&output, span_of("\r\n"));
+	while (rest.length > 0) {
+		struct span line = take_line(&rest);
+		enum kept kept;
+
+		if (span_trim(line).length == 0)
+			break;
+		line = with_folds(line, &rest);
+		kept = kind_of(line);
+		if (kept == KEPT_NONE || (seen[kept] && kept != KEPT_VIA))
+			continue;
+		seen[kept] = true;
+		if (kept == KEPT_TO)
+			put_tagged(&output, line, request);
+		else
+			put(&output, line);
+	}
+	put(&output, span_of("Content-Length: 0\r\n\r\n"));
+	for (int i = 0; i < KEPT_NONE; i++)
+		if (!seen[i])
+			return 0;
+	return output.overflow ? 0 : output.length;
+}
