@@ -192,6 +192,8 @@ class Client:
         """The next answer, or None when nothing comes."""
         end = time.monotonic() + seconds
         while True:
+            if self.tcp:
+                self.buffer = self.buffer.lstrip(b"\r\n")  # the answer to a keep-alive (RFC 5626)
             if self.tcp and b"\r\n\r\n" in self.buffer:
                 head, _, rest = self.buffer.partition(b"\r\n\r\n")
                 length = int(re.search(rb"(?im)^(?:content-length|l)\s*:\s*(\d+)", head).group(1))
@@ -327,15 +329,15 @@ customers = (
     numbers = ( "+12155551212", "+12155550100-+12155550199", "+1215556*",
                 {{ number = "+12155551300"; attestation = "B"; }} );
     own_numbers = "{own_numbers}"; other_numbers = "B"; }},
-  {{ name = "strict"; credential = "alpha"; numbers = ( ); own_numbers = "A"; other_numbers = "reject"; }},
-  {{ name = "quiet"; credential = "alpha"; numbers = ( ); own_numbers = "A"; other_numbers = "unsigned"; }}
+  {{ name = "strict"; credential = "alpha"; own_numbers = "A"; other_numbers = "reject"; }},
+  {{ name = "quiet"; credential = "alpha"; own_numbers = "A"; other_numbers = "unsigned"; }}
 );
 peers = (
   {{ name = "core"; addresses = [ "127.0.0.1", "::1" ]; customer = "acme"; country_code = "1"; {core} }},
   {{ name = "strict"; addresses = [ "127.0.0.11" ]; customer = "strict"; country_code = "1"; }},
   {{ name = "quiet"; addresses = [ "127.0.0.12" ]; customer = "quiet"; country_code = "1"; }},
-  {{ name = "gateway"; addresses = [ "127.0.0.13" ]; customer_by = "number"; unknown_customer = "C";
-    credential = "beta"; country_code = "1"; }},
+  {{ name = "gateway"; addresses = [ "127.0.0.13" ]; customer_by = "number"; authenticates_callers = false;
+    unknown_customer = "C"; credential = "beta"; country_code = "1"; }},
   {{ name = "hop"; addresses = [ "127.0.0.14" ]; customer = "acme"; country_code = "1";
     next_hop = "sip:198.51.100.7:5070"; }},
   {{ name = "by-from"; addresses = [ "127.0.0.15" ]; customer = "acme"; country_code = "1"; identity_from = "from"; }}
@@ -406,7 +408,7 @@ class Stirrup:
 
     def answers(self, seconds=0.3, source=CORE):
         if self.process.poll() is not None:
-            raise AssertionError(f"stirrupd ended with {self.process.returncode}:\n{self.log()[-6000:]}")
+            raise AssertionError(f"stirrupd ended with status {self.process.returncode}")
         with Client(self.port, source) as client:
             client.send(client.request("OPTIONS", uri=f"sip:{client.server}"))
             answer = client.receive(seconds)

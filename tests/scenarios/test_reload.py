@@ -46,8 +46,7 @@ def test_a_bad_file_keeps_the_old_one_and_says_so():
                 ("sip: { listen = [", "stirrup.conf:"),
                 (stirrup.path.read_text().replace('own_numbers = "A"', 'own_numbers = "Z"'), "own_numbers"),
                 (stirrup.path.read_text().replace('customer = "acme"', 'customer = "acne"'), "acne"),
-                (stirrup.path.read_text().replace("node", "nude"), "nude"),
-                ("", "")):
+                (stirrup.path.read_text().replace("node", "nude"), "nude")):
             before = len(stirrup.log())
             children = stirrup.children()
             stirrup.path.write_text(text)

@@ -41,7 +41,7 @@ def test_retransmissions_from_other_ports_get_the_same_octets():
 
 def test_calls_over_tcp_are_served_by_several_workers():
     with Stirrup(workers=2) as stirrup:
-        sipp("tcp", stirrup.port, calls=500, rate=250, transport="tn").assert_all(500)
+        sipp("tcp", stirrup.port, calls=500, rate=250, transport="tn", options=("-max_socket", "2000")).assert_all(500)
 
 
 def test_a_steered_answer_leaves_from_the_socket_that_was_asked():
