@@ -74,7 +74,7 @@ build()
 	mkdir -p "$directory"
 	(
 		cd "$directory" || exit
-		if [ "$(cat configured 2>/dev/null)" != "$*" ]; then
+		if [ ! -e Makefile ] || [ "$(cat configured)" != "$*" ]; then
 			../configure -q "$@"
 			echo "$*" >configured
 		fi
