@@ -1,4 +1,3 @@
-#define _GNU_SOURCE 1 /* recvmmsg() */
 #include "stirrup/recorder.h"
 
 #include <errno.h>

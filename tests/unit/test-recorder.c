@@ -1,4 +1,3 @@
-#define _GNU_SOURCE 1 /* prlimit() */
 
 #include <setjmp.h>
 #include <stdarg.h>
