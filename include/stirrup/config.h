@@ -25,7 +25,7 @@ void config_source_free(struct config_source *source); /* NULL is fine */
 int config_source_to_memfd(const struct config_source *source);
 struct config_source *config_source_from_memfd(int fd);
 
-/* What a check has to say, in the order found. */
+/* What a check has to say, in the order of the files and their lines; what is added after config_parse() comes last. */
 enum config_severity { CONFIG_ERROR, CONFIG_WARNING };
 struct config_report;
 struct config_report *config_report_new(void);
@@ -40,6 +40,7 @@ void config_report_add(struct config_report *report, enum config_severity severi
 
 enum transport { TRANSPORT_UDP, TRANSPORT_TCP, TRANSPORT_TLS };
 
+/* tls: is not built, so no listener of a configuration has it. */
 struct listener {
 	enum transport transport;
 	struct sockaddr_storage address;
@@ -50,7 +51,7 @@ struct listener {
 struct credential_config {
 	char *name;
 	char *certificate;        /* path */
-	char *private_key;        /* path, or "pkcs11:..." */
+	char *private_key;        /* path, or "pkcs11:...", which is not built */
 	char *x5u;
 	char *spc;
 	const char *file;         /* where it stands, for messages */
@@ -63,6 +64,7 @@ struct network {
 	unsigned prefix;          /* bits */
 };
 
+/* Only the first of each is built. A peer may have another: its calls get VERDICT_NOT_BUILT. */
 enum service { SERVICE_SIGN, SERVICE_VERIFY };
 enum mode { MODE_REDIRECT, MODE_B2BUA, MODE_FORWARD };
 enum on_error { ON_ERROR_CONTINUE, ON_ERROR_503 };
@@ -86,6 +88,8 @@ struct peer {
 	char *origid;             /* fixed origid, or NULL */
 };
 
+struct peer_networks;
+
 struct config {
 	struct listener *listeners;
 	size_t listener_count;
@@ -105,6 +109,9 @@ struct config {
 	enum self_check self_check;
 	int64_t freshness_s;      /* verification.freshness: for Date when signing, too */
 	char *records_file;       /* NULL: no records */
+	struct peer_networks *peer_networks; /* for config_peer_for() */
+	char **files;             /* the names of the files that it was read from */
+	size_t file_count;
 };
 
 /* Parses and checks everything that can be checked without opening other files (keys and certificates are the

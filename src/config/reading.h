@@ -1,0 +1,58 @@
+/* reading.h: from the checked tree to struct config, one file for each section. Each reports what the schema cannot
+ * know: what a text means, and what refers to what. */
+#ifndef STIRRUP_CONFIG_READING_H
+#define STIRRUP_CONFIG_READING_H
+
+#include "tree.h"
+
+/* A name and whose it is, for finding in many. */
+struct name {
+	const char *text;
+	const config_setting_t *entry;
+	int index;
+};
+
+struct names {
+	struct name *items;
+	size_t count;
+};
+
+struct reading {
+	struct tree tree;
+	struct config *config;
+	/* tls listeners, which a peer may name though nothing listens there. */
+	struct listener *unbuilt;
+	size_t unbuilt_count;
+	struct names credentials, customers;
+};
+
+/* In this order: each refers to those before it. */
+void read_listeners(struct reading *reading);
+void read_credentials(struct reading *reading);
+void read_customers(struct reading *reading);
+void read_peers(struct reading *reading);
+
+void listener_clear(struct listener *listener);
+void peer_clear(struct peer *peer);
+
+#define LISTENER_UNKNOWN (-2)
+#define LISTENER_NOT_BUILT (-3)
+/* The index of the listener of that text, or one of the above. */
+int listener_index(const struct reading *reading, const char *text);
+
+/* The names of a section's entries, sorted. Reports bad ones and those that stand twice. */
+void names_read(struct names *names, struct tree *tree, const config_setting_t *const *entries, size_t count);
+void names_clear(struct names *names);
+/* The index of the entry that the member names. -1 when it is absent, or names none, which is reported. */
+int names_refer(const struct names *names, struct tree *tree, const config_setting_t *group, const char *member,
+	const char *section);
+
+/* The member as a fixed origid; reports what is not a UUID. NULL: absent. */
+char *read_origid(struct tree *tree, const config_setting_t *group);
+
+/* Prepares config_peer_for(), and reports peers between which nothing decides. The entries are those of the
+ * configuration's peers. */
+void peer_networks_read(struct reading *reading, const config_setting_t *const *entries);
+void peer_networks_free(struct peer_networks *networks); /* NULL is fine */
+
+#endif
