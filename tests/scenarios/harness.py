@@ -316,7 +316,7 @@ sip: {{
   listen = [ "udp:127.0.0.1:{port}", "tcp:127.0.0.1:{port}", "udp:[::1]:{port}", "tcp:[::1]:{port}"{more_listeners} ];
   workers = {workers};
   secret_file = "secret";
-  node = "test-node";
+  node = "test-node";{sip}
 }};
 credentials = (
   {{ name = "alpha"; certificate = "pki/alpha.pem"; private_key = "pki/alpha.key";
@@ -350,13 +350,13 @@ records: {{ file = "{records}"; }};
 class Stirrup:
     """A running stirrupd with a directory of its own: with Stirrup() as stirrup: ..."""
 
-    def __init__(self, *, config=None, workers=1, records="calls.jsonl", core="", more="", more_listeners="",
-                 own_numbers="A", port=None, directory=None):
+    def __init__(self, *, config=None, workers=1, records="calls.jsonl", sip="", core="", more="",
+                 more_listeners="", own_numbers="A", port=None, directory=None):
         self.directory = Path(directory or tempfile.mkdtemp(prefix="stirrup-test-"))
         self.port = port or free_port()
         self.path = self.directory / "stirrup.conf"
-        self.settings = {"port": self.port, "workers": workers, "records": records, "core": core, "more": more,
-                         "more_listeners": more_listeners, "own_numbers": own_numbers}
+        self.settings = {"port": self.port, "workers": workers, "records": records, "sip": sip, "core": core,
+                         "more": more, "more_listeners": more_listeners, "own_numbers": own_numbers}
         self.config = config or DEFAULT_CONFIG
         self.workers = workers
         self.records_path = self.directory / records

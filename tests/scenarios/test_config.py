@@ -19,7 +19,7 @@ class Directory:
 
     def __enter__(self):
         make_pki(self.path / "pki")
-        self.good = DEFAULT_CONFIG.format(port=free_port(), workers=1, records="calls.jsonl", core="", more="",
+        self.good = DEFAULT_CONFIG.format(port=free_port(), workers=1, records="calls.jsonl", sip="", core="", more="",
                                           more_listeners="", own_numbers="A")
         self.file.write_text(self.good)
         return self

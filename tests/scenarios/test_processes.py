@@ -223,6 +223,21 @@ def test_an_origid_is_the_same_after_a_restart():
         assert one == two
 
 
+def resident_kib(pid):
+    return int(re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text()).group(1))
+
+
+def test_the_memory_of_a_worker_does_not_grow_with_calls():
+    with Stirrup(sip=' answer_memo = "1M";') as stirrup:
+        worker = stirrup.child("worker 0")
+        sizes = []
+        for scenario, transport in (("sign-full-attestation", "u1"), ("tcp", "t1")) * 2:
+            sipp(scenario, stirrup.port, calls=4000, rate=2000, transport=transport, seconds=40).assert_all(4000)
+            sizes.append(resident_kib(worker))
+        print(f"KiB after every 4000 calls: {sizes}")
+        assert sizes[3] - sizes[1] < 512, sizes
+
+
 def test_sipp_itself_sees_no_failure_without_faults():
     """The measure that the tests above rely on."""
     with Stirrup() as stirrup:
