@@ -20,6 +20,10 @@ bool listen_open(struct listen_socket *socket, const struct listener *listener, 
 	size_t why_size);
 void listen_close(struct listen_socket *socket);
 
+/* Has the kernel drop what begins with "ACK " (or stops that): where all peers get stateless final answers only, their
+ * ACKs mean nothing (RFC 3261 section 8.2.7), and waking a worker for each costs a tenth of a call. UDP only. */
+void listen_drop_acks(struct listen_socket *socket, bool drop);
+
 /* The socket that this worker reads. */
 int listen_fd(const struct listen_socket *socket, unsigned worker);
 

@@ -1,13 +1,15 @@
 #include "worker_state.h"
 
-#include <errno.h>
 #include <stdio.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
 
 #include "stirrup/channel.h"
 #include "stirrup/clock.h"
 #include "stirrup/log.h"
 
-#define TICK_MS 5
+/* Not a timer of Sofia's: its loop spins through the last millisecond before one is due. */
+#define TICK_NS 5000000
 #define REPLIES_PER_LOOK 32
 /* How long a signer that let a deadline pass counts as unfit: then the next call tries it again. */
 #define SILENCE_US 2000000
@@ -58,16 +60,26 @@ static void expire(struct worker *worker)
 	}
 }
 
-static void on_tick(su_root_magic_t *magic, su_timer_t *timer, su_timer_arg_t *argument)
+static void start_ticking(struct worker *worker)
 {
-	struct worker *worker = argument;
+	struct itimerspec once = { .it_value.tv_nsec = TICK_NS };
 
-	worker->timer_runs = false;
+	if (!worker->ticks)
+		worker->ticks = timerfd_settime(worker->ticker, 0, &once, NULL) == 0;
+}
+
+void signer_client_tick(struct worker *worker)
+{
+	uint64_t expirations;
+
+	if (read(worker->ticker, &expirations, sizeof expirations) < 0)
+		return;
+	worker->ticks = false;
 	expire(worker);
 	if (worker->signer_up)
 		ask_unasked(worker);
 	if (waiting_calls_oldest(worker->waiting) != NULL)
-		worker->timer_runs = su_timer_set(worker->timer, on_tick, worker) == 0;
+		start_ticking(worker);
 }
 
 bool signer_client_ask(struct worker *worker, const struct call *call)
@@ -79,8 +91,7 @@ bool signer_client_ask(struct worker *worker, const struct call *call)
 	waiting->deadline_us = waiting->arrived_us + waiting->generation->config->signer_deadline_ms * 1000LL;
 	if (worker->signer_up)
 		ask(worker, waiting);
-	if (!worker->timer_runs)
-		worker->timer_runs = su_timer_set(worker->timer, on_tick, worker) == 0;
+	start_ticking(worker);
 	return true;
 }
 
@@ -129,12 +140,13 @@ void signer_client_ask_again(struct worker *worker)
 bool signer_client_start(struct worker *worker)
 {
 	worker->waiting = waiting_calls_new(worker->generation->config->max_waiting);
-	worker->timer = su_timer_create(su_root_task(worker->root), TICK_MS);
-	return worker->waiting != NULL && worker->timer != NULL;
+	worker->ticker = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+	return worker->waiting != NULL && worker->ticker >= 0;
 }
 
 void signer_client_stop(struct worker *worker)
 {
-	su_timer_destroy(worker->timer);
+	if (worker->ticker >= 0)
+		close(worker->ticker);
 	waiting_calls_free(worker->waiting);
 }

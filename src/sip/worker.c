@@ -26,7 +26,7 @@
 extern su_log_t tport_log[], nta_log[];
 extern int su_socket_close_on_exec;
 
-static struct worker worker = { .control = -1, .signer = -1, .recorder = -1 };
+static struct worker worker = { .control = -1, .signer = -1, .recorder = -1, .ticker = -1 };
 
 /* --- Sofia-SIP --- */
 
@@ -152,6 +152,12 @@ static int on_signer(su_root_magic_t *magic, su_wait_t *wait, su_wakeup_arg_t *a
 	return 0;
 }
 
+static int on_tick(su_root_magic_t *magic, su_wait_t *wait, su_wakeup_arg_t *argument)
+{
+	signer_client_tick(&worker);
+	return 0;
+}
+
 static bool watch(int fd, su_wakeup_f callback)
 {
 	su_wait_t wait[1];
@@ -173,7 +179,7 @@ static bool start(void)
 	/* Last: Sofia sends what it does not tie to a transport from the first one. */
 	if (worker.count > 1 && !add_transport("127.0.0.1:1", "udp"))
 		return false;
-	return sockets_self_test() && watch(worker.signer, on_signer);
+	return sockets_self_test() && watch(worker.signer, on_signer) && watch(worker.ticker, on_tick);
 }
 
 /* Ends the loop once no call waits any more; the deadline of the youngest bounds that. */

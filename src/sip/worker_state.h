@@ -23,8 +23,8 @@ struct worker {
 	struct call_digester *digester;
 	struct answer_memo *memo;
 	struct waiting_calls *waiting;
-	su_timer_t *timer;
-	bool timer_runs;
+	int ticker;                      /* a timerfd; -1: none */
+	bool ticks;
 	bool signer_up;
 	int64_t signer_silent_us;        /* monotonic: when it last let a deadline pass; 0: it answers */
 	bool stopping, failed;
@@ -45,6 +45,8 @@ void redirect_cancel(struct worker *worker, struct call *call);
 /* Puts the call among the waiting ones and asks. False when there is no room: *call is as before. */
 bool signer_client_ask(struct worker *worker, const struct call *call);
 void signer_client_receive(struct worker *worker);
+/* To be called when the ticker is readable: deadlines, and questions that found the channel full. */
+void signer_client_tick(struct worker *worker);
 /* Whether calls get signed now, as far as this worker can tell. */
 bool signer_client_ready(const struct worker *worker);
 /* Asks once more for every waiting call: a new signer knows nothing of what its predecessor was asked. */

@@ -1,6 +1,7 @@
 #include "stirrup/listen.h"
 
 #include <errno.h>
+#include <linux/filter.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -77,6 +78,27 @@ bool listen_open(struct listen_socket *socket, const struct listener *listener, 
 	snprintf(why, why_size, "cannot listen on %s: %s", listener->text, strerror(errno));
 	listen_close(socket);
 	return false;
+}
+
+void listen_drop_acks(struct listen_socket *socket, bool drop)
+{
+	/* A UDP socket's filter sees the datagram from its UDP header on: the payload begins at offset 8. */
+	struct sock_filter steps[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 8),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0x41434b20 /* "ACK " */, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, 0),
+		BPF_STMT(BPF_RET | BPF_K, 0xffffffff),
+	};
+	struct sock_fprog program = { sizeof steps / sizeof steps[0], steps };
+	int nothing = 0;
+
+	for (size_t i = 0; socket->transport == TRANSPORT_UDP && i < socket->fd_count; i++) {
+		/* It only spares work: where the system refuses it, workers drop the ACKs themselves. */
+		if (drop)
+			setsockopt(socket->fds[i], SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
+		else
+			setsockopt(socket->fds[i], SOL_SOCKET, SO_DETACH_FILTER, &nothing, sizeof nothing);
+	}
 }
 
 void listen_close(struct listen_socket *socket)

@@ -163,6 +163,23 @@ static void setup_take_sockets(struct setup *setup, struct setup *old)
 	}
 }
 
+static bool acks_matter(const struct config *config, int listener)
+{
+	for (size_t i = 0; i < config->peer_count; i++) {
+		const struct peer *peer = &config->peers[i];
+
+		if (peer->mode != MODE_REDIRECT && (peer->listener == -1 || peer->listener == listener))
+			return true;
+	}
+	return false;
+}
+
+static void setup_filter(struct setup *setup)
+{
+	for (size_t i = 0; i < setup->socket_count; i++)
+		listen_drop_acks(&setup->sockets[i], !acks_matter(setup->config, (int)i));
+}
+
 static void setup_free(struct setup *setup)
 {
 	for (size_t i = 0; i < setup->socket_count; i++)
@@ -402,6 +419,7 @@ static void commit_reload(void)
 		tell_kind(member, CHILD_RELOAD);
 	}
 	setup_take_sockets(&supervisor.next, &old);
+	setup_filter(&supervisor.next);
 	supervisor.current = supervisor.next;
 	supervisor.next = (struct setup){ .memfd = -1 };
 	setup_free(&old);
@@ -671,6 +689,7 @@ static bool prepare(void)
 	raise_descriptor_limit();
 	if (!setup_listen(&supervisor.current, NULL))
 		return false;
+	setup_filter(&supervisor.current);
 	if (open_channels() && make_members())
 		return true;
 	log_error("cannot open the channels between processes: %s", strerror(errno));
