@@ -1,5 +1,3 @@
-#define _GNU_SOURCE 1 /* memfd_create() */
-
 #include "source.h"
 
 #include <dirent.h>
