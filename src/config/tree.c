@@ -56,12 +56,14 @@ void tree_read(struct tree *tree, const struct config_source *source, struct con
 	}
 	for (; tree->count < source->count; tree->count++) {
 		struct tree_file *file = &tree->files[tree->count];
+		size_t errors = config_report_errors(report);
 
 		file->source = &source->files[tree->count];
 		config_report_file(report, file->source->name);
 		config_init(&file->settings);
 		file->parsed = parse(tree, file);
-		if (!file->parsed)
+		/* An @include leaves a hole, too. */
+		if (!file->parsed || config_report_errors(report) > errors)
 			tree->incomplete = true;
 	}
 }

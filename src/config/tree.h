@@ -18,7 +18,7 @@ struct tree_file {
 struct tree {
 	struct tree_file *files;
 	size_t count;
-	bool incomplete;        /* a file could not be parsed: what others refer to may stand there */
+	bool incomplete;        /* a file was not read whole: what others refer to may stand there */
 	bool out_of_memory;
 	struct config_report *report;
 };
