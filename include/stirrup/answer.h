@@ -8,12 +8,12 @@
 #include <sofia-sip/sip.h>
 
 #include "stirrup/span.h"
+#include "stirrup/writer.h"
 
 #define ANSWER_MAX 65507 /* what a UDP datagram takes */
 
 struct answer {
-	size_t length;
-	bool overflow;           /* something did not fit: not to be sent */
+	struct writer writer;    /* on bytes */
 	char bytes[ANSWER_MAX];
 };
 
@@ -23,8 +23,8 @@ void answer_begin(struct answer *answer, unsigned status, const char *phrase, co
 /* A further header field. The value must not hold a line break; one that does is left out and spoils the answer. */
 void answer_header(struct answer *answer, const char *name, struct span value);
 
-/* Content-Length and the empty line. False when the answer overflowed. */
-bool answer_end(struct answer *answer);
+/* Content-Length and the empty line. *bytes is then what to send, borrowed; false when something did not fit. */
+bool answer_end(struct answer *answer, struct span *bytes);
 
 /* The standard's phrase: "Moved Temporarily". Never NULL. */
 const char *answer_phrase(unsigned status);

@@ -18,6 +18,7 @@
 struct generation {
 	uint32_t number;
 	struct config *config;
+	char (*listener_texts)[NET_TEXT_SIZE]; /* "192.0.2.1:5060", one for each of config->listeners */
 	unsigned users;
 };
 struct generation *generation_new(uint32_t number, struct config *config); /* takes config; one user */

@@ -3,26 +3,9 @@
 #include <stdbool.h>
 #include <string.h>
 
-/* Where the line is written. Once something did not fit, full stays set and nothing more is written. */
-struct writer {
-	char *at;
-	char *end;
-	bool full;
-};
+#include "stirrup/writer.h"
 
 static const char hex[] = "0123456789abcdef";
-
-static void put(struct writer *w, const void *bytes, size_t length)
-{
-	if (w->full || (size_t)(w->end - w->at) < length) {
-		w->full = true;
-		return;
-	}
-	memcpy(w->at, bytes, length);
-	w->at += length;
-}
-
-#define PUT(w, literal) put((w), "" literal, sizeof(literal) - 1)
 
 /* Bytes that a JSON string takes as they are: printable ASCII but the quote and the backslash (RFC 8259 section 7). */
 static bool is_plain(unsigned char c)
@@ -71,27 +54,27 @@ static size_t put_special(struct writer *w, const unsigned char *p, size_t left)
 	if (*p == '"' || *p == '\\') {
 		char pair[2] = { '\\', (char)*p };
 
-		put(w, pair, sizeof pair);
+		writer_bytes(w, pair, sizeof pair);
 		return 1;
 	}
 	if (*p < 0x80) {
 		char escape[6] = { '\\', 'u', '0', '0', hex[*p >> 4], hex[*p & 15] };
 
-		put(w, escape, sizeof escape);
+		writer_bytes(w, escape, sizeof escape);
 		return 1;
 	}
 	length = utf8_length(p, left);
 	if (length == 0) {
-		PUT(w, "\xef\xbf\xbd");
+		writer_text(w, "\xef\xbf\xbd");
 		return 1;
 	}
 	if (length == 2 && p[0] == 0xc2 && p[1] < 0xa0) {
 		/* C1 controls: valid, but some terminals obey them. */
 		char escape[6] = { '\\', 'u', '0', '0', hex[p[1] >> 4], hex[p[1] & 15] };
 
-		put(w, escape, sizeof escape);
+		writer_bytes(w, escape, sizeof escape);
 	} else {
-		put(w, p, length);
+		writer_bytes(w, p, length);
 	}
 	return length;
 }
@@ -103,13 +86,13 @@ static void put_text(struct writer *w, struct span text)
 	/* Past the limit a character is left out whole, so a cut never makes invalid UTF-8. */
 	size_t beyond = left > RECORD_STRING_MAX ? left - RECORD_STRING_MAX : 0;
 
-	PUT(w, "\"");
+	writer_text(w, "\"");
 	while (left > beyond) {
 		size_t run = 0, length;
 
 		while (run < left - beyond && is_plain(p[run]))
 			run++;
-		put(w, p, run);
+		writer_bytes(w, p, run);
 		p += run;
 		left -= run;
 		if (left <= beyond)
@@ -121,13 +104,13 @@ static void put_text(struct writer *w, struct span text)
 		p += length;
 		left -= length;
 	}
-	PUT(w, "\"");
+	writer_text(w, "\"");
 }
 
 static void put_span(struct writer *w, struct span text)
 {
 	if (text.length == 0)
-		PUT(w, "null");
+		writer_text(w, "null");
 	else
 		put_text(w, text);
 }
@@ -139,23 +122,15 @@ static void put_string(struct writer *w, const char *text)
 
 static void put_number(struct writer *w, int64_t number)
 {
-	char digits[20];
-	size_t i = sizeof digits;
-	uint64_t rest = number < 0 ? 0 - (uint64_t)number : (uint64_t)number;
-
-	do {
-		digits[--i] = (char)('0' + rest % 10);
-		rest /= 10;
-	} while (rest > 0);
 	if (number < 0)
-		digits[--i] = '-';
-	put(w, digits + i, sizeof digits - i);
+		writer_text(w, "-");
+	writer_number(w, number < 0 ? 0 - (uint64_t)number : (uint64_t)number);
 }
 
 static void put_number_or_null(struct writer *w, int64_t number)
 {
 	if (number == 0)
-		PUT(w, "null");
+		writer_text(w, "null");
 	else
 		put_number(w, number);
 }
@@ -189,86 +164,86 @@ static void put_time(struct writer *w, int64_t time_us)
 	decimal(text + 15, ms / 60000 % 60, 2);
 	decimal(text + 18, ms / 1000 % 60, 2);
 	decimal(text + 21, ms % 1000, 3);
-	put(w, text, sizeof text - 1);
+	writer_bytes(w, text, sizeof text - 1);
 }
 
 static void put_dest(struct writer *w, const char *dest)
 {
-	PUT(w, "[");
+	writer_text(w, "[");
 	if (dest != NULL && dest[0] != '\0')
 		put_string(w, dest);
-	PUT(w, "]");
+	writer_text(w, "]");
 }
 
 /* Who called whom, through which peer. */
 static void put_call(struct writer *w, const struct record *record)
 {
-	PUT(w, "{\"v\":1,\"time\":");
+	writer_text(w, "{\"v\":1,\"time\":");
 	put_time(w, record->time_us);
-	PUT(w, ",\"node\":");
+	writer_text(w, ",\"node\":");
 	put_string(w, record->node);
-	PUT(w, ",\"call_id\":");
+	writer_text(w, ",\"call_id\":");
 	put_span(w, record->call_id);
-	PUT(w, ",\"peer\":");
+	writer_text(w, ",\"peer\":");
 	put_string(w, record->peer);
-	PUT(w, ",\"source\":");
+	writer_text(w, ",\"source\":");
 	put_string(w, record->source);
-	PUT(w, ",\"service\":");
+	writer_text(w, ",\"service\":");
 	put_string(w, record->service);
-	PUT(w, ",\"mode\":");
+	writer_text(w, ",\"mode\":");
 	put_string(w, record->mode);
-	PUT(w, ",\"customer\":");
+	writer_text(w, ",\"customer\":");
 	put_string(w, record->customer);
-	PUT(w, ",\"orig\":");
+	writer_text(w, ",\"orig\":");
 	put_string(w, record->orig);
-	PUT(w, ",\"dest\":");
+	writer_text(w, ",\"dest\":");
 	put_dest(w, record->dest);
 }
 
 /* What was signed, with what. */
 static void put_passport(struct writer *w, const struct record *record)
 {
-	PUT(w, ",\"attest\":");
+	writer_text(w, ",\"attest\":");
 	put_span(w, (struct span){ &record->attest, record->attest != 0 });
-	PUT(w, ",\"origid\":");
+	writer_text(w, ",\"origid\":");
 	put_string(w, record->origid);
-	PUT(w, ",\"iat\":");
+	writer_text(w, ",\"iat\":");
 	put_number_or_null(w, record->iat);
-	PUT(w, ",\"credential\":");
+	writer_text(w, ",\"credential\":");
 	put_string(w, record->credential);
-	PUT(w, ",\"x5u\":");
+	writer_text(w, ",\"x5u\":");
 	put_string(w, record->x5u);
-	PUT(w, ",\"spc\":");
+	writer_text(w, ",\"spc\":");
 	put_string(w, record->spc);
 }
 
 static void put_outcome(struct writer *w, const struct record *record)
 {
-	PUT(w, ",\"result\":");
+	writer_text(w, ",\"result\":");
 	put_string(w, record->result);
-	PUT(w, ",\"reason\":");
+	writer_text(w, ",\"reason\":");
 	put_string(w, record->reason);
-	PUT(w, ",\"cause\":");
+	writer_text(w, ",\"cause\":");
 	put_string(w, record->cause);
-	PUT(w, ",\"rule\":");
+	writer_text(w, ",\"rule\":");
 	put_string(w, record->rule);
-	PUT(w, ",\"status\":");
+	writer_text(w, ",\"status\":");
 	put_number_or_null(w, record->status);
-	PUT(w, ",\"next_hop\":");
+	writer_text(w, ",\"next_hop\":");
 	put_string(w, record->next_hop);
-	PUT(w, ",\"final_status\":");
+	writer_text(w, ",\"final_status\":");
 	put_number_or_null(w, record->final_status);
-	PUT(w, ",\"removed\":[],\"identities\":[],\"cache\":null,\"microseconds\":");
+	writer_text(w, ",\"removed\":[],\"identities\":[],\"cache\":null,\"microseconds\":");
 	put_number(w, record->microseconds);
-	PUT(w, "}\n");
+	writer_text(w, "}\n");
 }
 
 size_t record_write(char *out, size_t size, const struct record *record)
 {
-	struct writer w = { out, out + size, false };
+	struct writer w = writer_on(out, size);
 
 	put_call(&w, record);
 	put_passport(&w, record);
 	put_outcome(&w, record);
-	return w.full ? 0 : (size_t)(w.at - out);
+	return w.full ? 0 : writer_length(&w);
 }

@@ -1,51 +1,33 @@
 #include "stirrup/answer.h"
 
-#include <stdio.h>
-
 #include <sofia-sip/msg_header.h>
 #include <sofia-sip/sip_header.h>
 
-static void put(struct answer *answer, const char *at, size_t length)
-{
-	if (length > sizeof answer->bytes - answer->length) {
-		answer->overflow = true;
-		return;
-	}
-	memcpy(answer->bytes + answer->length, at, length);
-	answer->length += length;
-}
-
-static void put_text(struct answer *answer, const char *text)
-{
-	put(answer, text, strlen(text));
-}
-
 /* Prints a header whose received line is no longer what it means. */
-static void put_printed(struct answer *answer, const void *header)
+static void put_printed(struct writer *writer, const void *header)
 {
-	char *at = answer->bytes + answer->length;
-	size_t room = sizeof answer->bytes - answer->length;
-	issize_t length = msg_header_e(at, room, header, 0);
+	size_t room = (size_t)(writer->end - writer->at);
+	issize_t length = writer->full ? -1 : msg_header_e(writer->at, room, header, 0);
 
 	if (length < 0 || (size_t)length >= room)
-		answer->overflow = true;
+		writer->full = true;
 	else
-		answer->length += (size_t)length;
+		writer->at += length;
 }
 
-static void put_received(struct answer *answer, const void *header)
+static void put_received(struct writer *writer, const void *header)
 {
 	const msg_common_t *common = header;
 
 	if (common->h_data != NULL && common->h_len > 0)
-		put(answer, common->h_data, common->h_len);
+		writer_bytes(writer, common->h_data, common->h_len);
 	else
-		put_printed(answer, header);
+		put_printed(writer, header);
 }
 
 /* The first item of a comma list has the whole line, the others an empty one. Once the first was changed (received,
  * rport) its line is gone, and the others must be printed, too. */
-static void put_vias(struct answer *answer, const sip_via_t *via)
+static void put_vias(struct writer *writer, const sip_via_t *via)
 {
 	bool line_covers_list = false;
 
@@ -59,59 +41,64 @@ static void put_vias(struct answer *answer, const sip_via_t *via)
 			continue;
 		else
 			line_covers_list = false;
-		put_received(answer, via);
+		put_received(writer, via);
 	}
 }
 
-static void put_to(struct answer *answer, const sip_to_t *to, const char *tag)
+static void put_to(struct writer *writer, const sip_to_t *to, const char *tag)
 {
 	const msg_common_t *common = to->a_common;
 	size_t length;
 
 	if (to->a_tag != NULL || tag == NULL || common->h_data == NULL || common->h_len == 0) {
-		put_received(answer, to);
+		put_received(writer, to);
 		return;
 	}
 	length = common->h_len;
 	while (length > 0 && strchr("\r\n \t", ((const char *)common->h_data)[length - 1]) != NULL)
 		length--;
-	put(answer, common->h_data, length);
-	put_text(answer, ";tag=");
-	put_text(answer, tag);
-	put_text(answer, "\r\n");
+	writer_bytes(writer, common->h_data, length);
+	writer_text(writer, ";tag=");
+	writer_text(writer, tag);
+	writer_text(writer, "\r\n");
 }
 
 void answer_begin(struct answer *answer, unsigned status, const char *phrase, const sip_t *request, const char *to_tag)
 {
-	char line[160];
+	struct writer *writer = &answer->writer;
 
-	answer->length = 0;
-	answer->overflow = false;
-	snprintf(line, sizeof line, "SIP/2.0 %03u %s\r\n", status, phrase);
-	put_text(answer, line);
-	put_vias(answer, request->sip_via);
-	put_received(answer, request->sip_from);
-	put_to(answer, request->sip_to, to_tag);
-	put_received(answer, request->sip_call_id);
-	put_received(answer, request->sip_cseq);
+	*writer = writer_on(answer->bytes, sizeof answer->bytes);
+	writer_text(writer, "SIP/2.0 ");
+	writer_number(writer, status);
+	writer_text(writer, " ");
+	writer_text(writer, phrase);
+	writer_text(writer, "\r\n");
+	put_vias(writer, request->sip_via);
+	put_received(writer, request->sip_from);
+	put_to(writer, request->sip_to, to_tag);
+	put_received(writer, request->sip_call_id);
+	put_received(writer, request->sip_cseq);
 }
 
 void answer_header(struct answer *answer, const char *name, struct span value)
 {
+	struct writer *writer = &answer->writer;
+
 	if (memchr(value.at, '\r', value.length) != NULL || memchr(value.at, '\n', value.length) != NULL) {
-		answer->overflow = true;
+		writer->full = true;
 		return;
 	}
-	put_text(answer, name);
-	put_text(answer, ": ");
-	put(answer, value.at, value.length);
-	put_text(answer, "\r\n");
+	writer_text(writer, name);
+	writer_text(writer, ": ");
+	writer_span(writer, value);
+	writer_text(writer, "\r\n");
 }
 
-bool answer_end(struct answer *answer)
+bool answer_end(struct answer *answer, struct span *bytes)
 {
-	put_text(answer, "Content-Length: 0\r\n\r\n");
-	return !answer->overflow;
+	writer_text(&answer->writer, "Content-Length: 0\r\n\r\n");
+	*bytes = (struct span){ answer->bytes, writer_length(&answer->writer) };
+	return !answer->writer.full;
 }
 
 const char *answer_phrase(unsigned status)

@@ -10,10 +10,15 @@ struct generation *generation_new(uint32_t number, struct config *config)
 {
 	struct generation *generation = calloc(1, sizeof *generation);
 
-	if (generation == NULL) {
+	if (generation != NULL)
+		generation->listener_texts = calloc(config->listener_count, sizeof *generation->listener_texts);
+	if (generation == NULL || generation->listener_texts == NULL) {
+		free(generation);
 		config_free(config);
 		return NULL;
 	}
+	for (size_t i = 0; i < config->listener_count; i++)
+		net_text(generation->listener_texts[i], (const struct sockaddr *)&config->listeners[i].address);
 	generation->number = number;
 	generation->config = config;
 	generation->users = 1;
@@ -31,6 +36,7 @@ void generation_unref(struct generation *generation)
 	if (generation == NULL || --generation->users > 0)
 		return;
 	config_free(generation->config);
+	free(generation->listener_texts);
 	free(generation);
 }
 

@@ -1,7 +1,8 @@
 #include "stirrup/contact.h"
 
-#include <stdio.h>
 #include <stdlib.h>
+
+#include "stirrup/writer.h"
 
 /* The parts of a URI that decide whether two name the same place (RFC 3261 section 19.1.4). */
 struct place {
@@ -109,46 +110,70 @@ static bool same_place(const struct place *one, const struct place *other)
 	return same_text(one->user, other->user) && same_text(one->host, other->host) && one->port == other->port;
 }
 
+/* "host:port" of a place, as sockets are named. */
+static bool name_place(char *out, size_t size, const struct place *place)
+{
+	struct writer writer = writer_on(out, size);
+
+	writer_span(&writer, place->host);
+	writer_text(&writer, ":");
+	writer_number(&writer, place->port);
+	return writer_end(&writer);
+}
+
 static bool write_at(char *out, size_t size, const struct contact_choice *choice, const struct place *asked,
 	const char *host_port)
 {
+	struct writer writer = writer_on(out, size);
 	struct place target = { .user = asked->user };
-	char plain[PLACE_MAX];
-	const char *difference = "";
-	int length;
+	char name[PLACE_MAX];
 
 	split_host(&target, span_of(host_port));
-	if (target.host.length == 0 || !is_clean(span_of(host_port)) || target.host.length >= sizeof plain)
+	if (target.host.length == 0 || !is_clean(span_of(host_port)) || !name_place(name, sizeof name, &target) ||
+		choice->is_us(name, choice->context))
 		return false;
-	snprintf(plain, sizeof plain, "%.*s:%u", (int)target.host.length, target.host.at, target.port);
-	if (choice->is_us(plain, choice->context))
-		return false;
-	if (same_place(asked, &target) && !has_param(asked->params, "transport="))
-		difference = has_param(target.params, "transport=") ? "" : choice->transport;
-	else if (same_place(asked, &target))
-		return false;
-	length = snprintf(out, size, "<sip:%.*s%s%s%s%s>", (int)target.user.length, target.user.at,
-		target.user.length > 0 ? "@" : "", host_port, *difference != '\0' ? ";transport=" : "", difference);
-	return length > 0 && (size_t)length < size;
+	writer_text(&writer, "<sip:");
+	writer_span(&writer, target.user);
+	writer_text(&writer, target.user.length > 0 ? "@" : "");
+	writer_text(&writer, host_port);
+	if (same_place(asked, &target)) {
+		if (has_param(asked->params, "transport="))
+			return false;
+		if (!has_param(target.params, "transport=")) {
+			writer_text(&writer, ";transport=");
+			writer_text(&writer, choice->transport);
+		}
+	}
+	writer_text(&writer, ">");
+	return writer_end(&writer);
+}
+
+/* The sender by the name that it gives itself in Via. */
+static bool name_sender(char *out, size_t size, const struct contact_choice *choice, const char *suffix)
+{
+	struct writer writer = writer_on(out, size);
+
+	writer_span(&writer, choice->via_host);
+	writer_text(&writer, choice->via_port.length > 0 ? ":" : "");
+	writer_span(&writer, choice->via_port);
+	writer_text(&writer, suffix);
+	return writer_end(&writer);
 }
 
 bool contact_write(char *out, size_t size, const struct contact_choice *choice)
 {
 	struct place asked = split_uri(choice->request_uri);
-	char sender[PLACE_MAX];
 	const char *suffix = strcmp(choice->transport, "tcp") == 0 ? ";transport=tcp" : "";
+	char sender[PLACE_MAX];
+	struct writer writer = writer_on(sender, sizeof sender);
 
 	if (!is_clean(asked.user))
 		return false;
 	if (choice->next_hop != NULL)
 		return write_at(out, size, choice, &asked, choice->next_hop);
-	if (choice->via_host.length < sizeof sender / 2 && choice->via_port.length < 8) {
-		snprintf(sender, sizeof sender, "%.*s%s%.*s%s", (int)choice->via_host.length, choice->via_host.at,
-			choice->via_port.length > 0 ? ":" : "", (int)choice->via_port.length, choice->via_port.at,
-			suffix);
-		if (write_at(out, size, choice, &asked, sender))
-			return true;
-	}
-	snprintf(sender, sizeof sender, "%s%s", choice->source, suffix);
-	return write_at(out, size, choice, &asked, sender);
+	if (name_sender(sender, sizeof sender, choice, suffix) && write_at(out, size, choice, &asked, sender))
+		return true;
+	writer_text(&writer, choice->source);
+	writer_text(&writer, suffix);
+	return writer_end(&writer) && write_at(out, size, choice, &asked, sender);
 }

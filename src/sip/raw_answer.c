@@ -4,23 +4,9 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "stirrup/writer.h"
+
 enum kept { KEPT_VIA, KEPT_FROM, KEPT_TO, KEPT_CALL_ID, KEPT_CSEQ, KEPT_NONE };
-
-struct output {
-	char *at;
-	size_t length, size;
-	bool overflow;
-};
-
-static void put(struct output *output, struct span text)
-{
-	if (text.length > output->size - output->length) {
-		output->overflow = true;
-		return;
-	}
-	memcpy(output->at + output->length, text.at, text.length);
-	output->length += text.length;
-}
 
 /* Takes one line with its end off *rest. */
 static struct span take_line(struct span *rest)
@@ -58,7 +44,7 @@ static bool wants_answer(struct span start_line)
 }
 
 /* The To of a request outside a dialog has no tag; every final answer gives it one. The same for each repeat. */
-static void put_tagged(struct output *output, struct span to, struct span request)
+static void put_tagged(struct writer *writer, struct span to, struct span request)
 {
 	char tag[24];
 	uint32_t hash = 2166136261u;
@@ -66,12 +52,12 @@ static void put_tagged(struct output *output, struct span to, struct span reques
 
 	for (size_t i = 0; i < request.length; i++)
 		hash = (hash ^ (unsigned char)request.at[i]) * 16777619u;
-	put(output, value);
+	writer_span(writer, value);
 	if (memmem(value.at, value.length, ";tag=", 5) == NULL) {
 		snprintf(tag, sizeof tag, ";tag=%08x", hash);
-		put(output, span_of(tag));
+		writer_text(writer, tag);
 	}
-	put(output, span_of("\r\n"));
+	writer_text(writer, "\r\n");
 }
 
 static struct span with_folds(struct span line, struct span *rest)
@@ -83,14 +69,14 @@ static struct span with_folds(struct span line, struct span *rest)
 
 size_t raw_answer(char *out, size_t size, struct span request, const char *status_line)
 {
-	struct output output = { .at = out, .size = size };
+	struct writer writer = writer_on(out, size);
 	bool seen[KEPT_NONE + 1] = { false };
 	struct span rest = request;
 
 	if (!wants_answer(take_line(&rest)))
 		return 0;
-	put(&output, span_of(status_line));
-	put(&output, span_of("\r\n"));
+	writer_text(&writer, status_line);
+	writer_text(&writer, "\r\n");
 	while (rest.length > 0) {
 		struct span line = take_line(&rest);
 		enum kept kept;
@@ -103,13 +89,13 @@ size_t raw_answer(char *out, size_t size, struct span request, const char *statu
 			continue;
 		seen[kept] = true;
 		if (kept == KEPT_TO)
-			put_tagged(&output, line, request);
+			put_tagged(&writer, line, request);
 		else
-			put(&output, line);
+			writer_span(&writer, line);
 	}
-	put(&output, span_of("Content-Length: 0\r\n\r\n"));
+	writer_text(&writer, "Content-Length: 0\r\n\r\n");
 	for (int i = 0; i < KEPT_NONE; i++)
 		if (!seen[i])
 			return 0;
-	return output.overflow ? 0 : output.length;
+	return writer.full ? 0 : writer_length(&writer);
 }

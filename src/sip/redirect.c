@@ -47,15 +47,14 @@ static void choose_origid(struct call *call)
 
 static bool is_us(const char *host_port, void *context)
 {
-	const struct config *config = context;
+	const struct generation *generation = context;
+	const struct config *config = generation->config;
 
 	for (size_t i = 0; i < config->listener_count; i++) {
-		const struct listener *listener = &config->listeners[i];
-		char text[NET_TEXT_SIZE];
+		const char *advertise = config->listeners[i].advertise;
 
-		net_text(text, (const struct sockaddr *)&listener->address);
-		if (strcasecmp(text, host_port) == 0 ||
-			(listener->advertise != NULL && strcasecmp(listener->advertise, host_port) == 0))
+		if (strcasecmp(generation->listener_texts[i], host_port) == 0 ||
+			(advertise != NULL && strcasecmp(advertise, host_port) == 0))
 			return true;
 	}
 	return false;
@@ -71,7 +70,7 @@ static bool write_contact(char *out, size_t size, const struct call *call)
 		.source = call->source,
 		.transport = call->path.connection != NULL ? "tcp" : "udp",
 		.is_us = is_us,
-		.context = call->generation->config,
+		.context = call->generation,
 	};
 
 	return contact_write(out, size, &choice);
@@ -89,10 +88,9 @@ static void begin(struct worker *worker, const struct call *call, unsigned statu
 static void finish(struct worker *worker, struct call *call, const struct call_outcome *outcome)
 {
 	struct call_outcome sent = *outcome;
+	struct span bytes;
 
-	if (answer_end(&worker->answer)) {
-		struct span bytes = { worker->answer.bytes, worker->answer.length };
-
+	if (answer_end(&worker->answer, &bytes)) {
 		reply_path_send(&call->path, bytes);
 		if (call->path.connection == NULL)
 			answer_memo_put(worker->memo, &call->digest, bytes);

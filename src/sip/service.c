@@ -12,13 +12,14 @@
 static void answer_now(struct worker *worker, struct call *call, unsigned status)
 {
 	char tag[CALL_TAG_SIZE];
+	struct span bytes;
 
 	call_digest_tag(&call->digest, tag);
 	answer_begin(&worker->answer, status, answer_phrase(status), call->sip, tag);
 	if (status == 200 || status == 405)
 		answer_header(&worker->answer, "Allow", span_of(METHODS));
-	if (answer_end(&worker->answer))
-		reply_path_send(&call->path, (struct span){ worker->answer.bytes, worker->answer.length });
+	if (answer_end(&worker->answer, &bytes))
+		reply_path_send(&call->path, bytes);
 	call_release(call);
 }
 

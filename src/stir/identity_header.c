@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "stirrup/writer.h"
+
 /* SWS of RFC 3261 section 25.1; a folded line ends in CR LF and goes on with a space. */
 static void skip_space(struct span *rest)
 {
@@ -193,20 +195,13 @@ static bool is_uri_text(const char *x5u)
 
 size_t identity_header_write(char *out, size_t size, struct span token, const char *x5u)
 {
-	static const char before[] = ";info=<";
-	static const char after[] = ">;alg=ES256;ppt=shaken";
-	size_t x5u_length = strlen(x5u);
-	char *p = out;
+	struct writer writer = writer_on(out, size);
 
-	if (token.length >= size || x5u_length >= size || !is_uri_text(x5u) ||
-		token.length + x5u_length + strlen(before) + sizeof after > size)
+	if (!is_uri_text(x5u))
 		return 0;
-	memcpy(p, token.at, token.length);
-	p += token.length;
-	memcpy(p, before, strlen(before));
-	p += strlen(before);
-	memcpy(p, x5u, x5u_length);
-	p += x5u_length;
-	memcpy(p, after, sizeof after);
-	return (size_t)(p - out) + strlen(after);
+	writer_span(&writer, token);
+	writer_text(&writer, ";info=<");
+	writer_text(&writer, x5u);
+	writer_text(&writer, ">;alg=ES256;ppt=shaken");
+	return writer_end(&writer) ? writer_length(&writer) - 1 : 0;
 }

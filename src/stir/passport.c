@@ -7,31 +7,13 @@
 
 #include "stirrup/base64url.h"
 #include "stirrup/es256.h"
+#include "stirrup/writer.h"
 
 #define JSON_DEPTH_MAX 8              /* an rcd claim with a jCard (RFC 9795) nests to 6 */
 #define IAT_MAX INT64_C(253402300799) /* 9999-12-31T23:59:59Z, the last that a date can say */
 #define HEADER_JSON_MAX 1024
 #define PAYLOAD_JSON_MAX 768
 #define DECODED_MAX (PASSPORT_MAX / 4 * 3) /* octets that the characters of a token can hold */
-
-/* Canonical JSON, written from left to right into a buffer. Once full it takes nothing more. */
-struct writer {
-	char *at;
-	char *end;
-	bool full;
-};
-
-static void put(struct writer *writer, const char *text, size_t length)
-{
-	if (writer->full || (size_t)(writer->end - writer->at) < length) {
-		writer->full = true;
-		return;
-	}
-	memcpy(writer->at, text, length);
-	writer->at += length;
-}
-
-#define PUT_LITERAL(writer, literal) put(writer, literal, sizeof(literal) - 1)
 
 static void put_escaped(struct writer *writer, char c)
 {
@@ -43,11 +25,11 @@ static void put_escaped(struct writer *writer, char c)
 	for (size_t i = 0; i + 1 < sizeof named; i += 2) {
 		if (named[i] == c) {
 			text[1] = named[i + 1];
-			put(writer, text, 2);
+			writer_bytes(writer, text, 2);
 			return;
 		}
 	}
-	put(writer, text, sizeof text);
+	writer_bytes(writer, text, sizeof text);
 }
 
 /* A JSON string. RFC 8259 section 7: only these have to be escaped; RFC 8225 section 9 wants nothing more. */
@@ -55,42 +37,31 @@ static void put_string(struct writer *writer, const char *text, size_t length)
 {
 	const char *end = text + length;
 
-	PUT_LITERAL(writer, "\"");
+	writer_text(writer, "\"");
 	while (text < end) {
 		const char *start = text;
 
 		while (text < end && (unsigned char)*text >= 0x20 && *text != '"' && *text != '\\')
 			text++;
-		put(writer, start, (size_t)(text - start));
+		writer_bytes(writer, start, (size_t)(text - start));
 		if (text < end)
 			put_escaped(writer, *text++);
 	}
-	PUT_LITERAL(writer, "\"");
-}
-
-static void put_number(struct writer *writer, int64_t number)
-{
-	char digits[20];
-	char *p = digits + sizeof digits;
-
-	do
-		*--p = (char)('0' + number % 10);
-	while ((number /= 10) > 0);
-	put(writer, p, (size_t)(digits + sizeof digits - p));
+	writer_text(writer, "\"");
 }
 
 bool passport_shaken_header(char *out, size_t size, const char *x5u)
 {
 	char json[HEADER_JSON_MAX];
-	struct writer writer = { json, json + sizeof json, false };
+	struct writer writer = writer_on(json, sizeof json);
 	size_t length;
 
 	if (strlen(x5u) > PASSPORT_X5U_MAX)
 		return false;
-	PUT_LITERAL(&writer, "{\"alg\":\"ES256\",\"ppt\":\"shaken\",\"typ\":\"passport\",\"x5u\":");
+	writer_text(&writer, "{\"alg\":\"ES256\",\"ppt\":\"shaken\",\"typ\":\"passport\",\"x5u\":");
 	put_string(&writer, x5u, strlen(x5u));
-	PUT_LITERAL(&writer, "}");
-	length = (size_t)(writer.at - json);
+	writer_text(&writer, "}");
+	length = writer_length(&writer);
 	if (writer.full || BASE64URL_LENGTH(length) >= size)
 		return false;
 	out[base64url_encode(out, json, length)] = '\0';
@@ -100,28 +71,28 @@ bool passport_shaken_header(char *out, size_t size, const char *x5u)
 /* In the order of RFC 8588 section 8. */
 static void put_claims(struct writer *writer, const struct shaken_claims *claims)
 {
-	PUT_LITERAL(writer, "{\"attest\":\"");
-	put(writer, &claims->attest, 1);
+	writer_text(writer, "{\"attest\":\"");
+	writer_bytes(writer, &claims->attest, 1);
 	if (claims->dest_tn.digits[0] != '\0') {
-		PUT_LITERAL(writer, "\",\"dest\":{\"tn\":[");
+		writer_text(writer, "\",\"dest\":{\"tn\":[");
 		put_string(writer, claims->dest_tn.digits, strnlen(claims->dest_tn.digits, TN_MAX));
 	} else {
-		PUT_LITERAL(writer, "\",\"dest\":{\"uri\":[");
+		writer_text(writer, "\",\"dest\":{\"uri\":[");
 		put_string(writer, claims->dest_uri, strnlen(claims->dest_uri, sizeof claims->dest_uri));
 	}
-	PUT_LITERAL(writer, "]},\"iat\":");
-	put_number(writer, claims->iat);
-	PUT_LITERAL(writer, ",\"orig\":{\"tn\":");
+	writer_text(writer, "]},\"iat\":");
+	writer_number(writer, (uint64_t)claims->iat);
+	writer_text(writer, ",\"orig\":{\"tn\":");
 	put_string(writer, claims->orig.digits, strnlen(claims->orig.digits, TN_MAX));
-	PUT_LITERAL(writer, "},\"origid\":");
+	writer_text(writer, "},\"origid\":");
 	put_string(writer, claims->origid, strnlen(claims->origid, ORIGID_SIZE - 1));
-	PUT_LITERAL(writer, "}");
+	writer_text(writer, "}");
 }
 
 size_t passport_signing_input(char *out, size_t size, const char *header, const struct shaken_claims *claims)
 {
 	char json[PAYLOAD_JSON_MAX];
-	struct writer writer = { json, json + sizeof json, false };
+	struct writer writer = writer_on(json, sizeof json);
 	size_t header_length = strlen(header);
 	size_t json_length;
 
@@ -129,7 +100,7 @@ size_t passport_signing_input(char *out, size_t size, const char *header, const 
 		(claims->dest_tn.digits[0] == '\0' && claims->dest_uri[0] == '\0') || claims->iat < 0)
 		return 0;
 	put_claims(&writer, claims);
-	json_length = (size_t)(writer.at - json);
+	json_length = writer_length(&writer);
 	if (writer.full || header_length >= size || BASE64URL_LENGTH(json_length) > size - header_length - 1)
 		return 0;
 	memcpy(out, header, header_length);

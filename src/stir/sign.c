@@ -1,6 +1,7 @@
 #include "stirrup/sign.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "stirrup/identity_header.h"
 #include "stirrup/name_addr.h"
@@ -199,6 +200,6 @@ void sign_decide(struct sign_decision *decision, const struct call_facts *facts,
 		decision->action = SIGN_ACTION_SIGN;
 		decision->verdict = VERDICT_SIGNED;
 		decision->attest = attest_of(attestation.level);
-		snprintf(decision->rule, sizeof decision->rule, "%s", attestation.rule);
+		memcpy(decision->rule, attestation.rule, sizeof decision->rule);
 	}
 }
