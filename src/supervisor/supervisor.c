@@ -14,13 +14,11 @@
 #include "stirrup/channel.h"
 #include "stirrup/child.h"
 #include "stirrup/clock.h"
-#include "stirrup/config.h"
-#include "stirrup/listen.h"
 #include "stirrup/log.h"
-#include "stirrup/net.h"
 #include "stirrup/secret.h"
 #include "stirrup/sockets.h"
 #include "stirrup/spawn.h"
+#include "setup.h"
 
 #define SECOND_US 1000000LL
 #define RELOAD_LIMIT_US (30 * SECOND_US)
@@ -49,15 +47,6 @@ struct member {
 	int64_t quick_since_us;
 };
 
-/* A configuration with all that was opened for it. */
-struct setup {
-	uint32_t number;
-	struct config *config;
-	int memfd;
-	struct listen_socket *sockets; /* one for each listener of config */
-	size_t socket_count;
-};
-
 struct pair {
 	int ends[2];
 };
@@ -83,113 +72,6 @@ static struct {
 
 #define RECORDER (&supervisor.members[0])
 #define SIGNER (&supervisor.members[1])
-
-/* --- The configuration --- */
-
-static void log_finding(enum config_severity severity, const char *line, void *context)
-{
-	if (severity == CONFIG_ERROR)
-		log_error("%s", line);
-	else
-		log_warning("%s", line);
-}
-
-static bool setup_read(struct setup *setup, uint32_t number)
-{
-	char why[512];
-	struct config_source *source = config_source_read(supervisor.path, why, sizeof why);
-	struct config_report *report = config_report_new();
-
-	*setup = (struct setup){ .number = number, .memfd = -1 };
-	if (source == NULL)
-		log_error("%s", why);
-	if (source != NULL && report != NULL) {
-		setup->config = config_parse(source, report);
-		config_report_each(report, log_finding, NULL);
-	}
-	if (setup->config != NULL)
-		setup->memfd = config_source_to_memfd(source);
-	if (setup->config != NULL && setup->memfd < 0)
-		log_error("cannot keep the configuration in memory: %s", strerror(errno));
-	config_report_free(report);
-	config_source_free(source);
-	return setup->memfd >= 0;
-}
-
-static struct listen_socket *socket_for(struct setup *setup, const struct listener *listener)
-{
-	for (size_t i = 0; setup != NULL && i < setup->socket_count; i++) {
-		const struct listen_socket *have = &setup->sockets[i];
-
-		if (have->fd_count > 0 && have->transport == listener->transport &&
-			net_same_endpoint(&have->address, &listener->address))
-			return &setup->sockets[i];
-	}
-	return NULL;
-}
-
-/* Opens what old does not have open already; what it has stays its own until setup_take_sockets(). */
-static bool setup_listen(struct setup *setup, struct setup *old)
-{
-	char why[256];
-
-	setup->sockets = calloc(setup->config->listener_count, sizeof *setup->sockets);
-	if (setup->sockets == NULL)
-		return false;
-	setup->socket_count = setup->config->listener_count;
-	for (size_t i = 0; i < setup->socket_count; i++) {
-		const struct listener *listener = &setup->config->listeners[i];
-
-		if (socket_for(old, listener) != NULL)
-			continue;
-		if (!listen_open(&setup->sockets[i], listener, supervisor.workers, why, sizeof why)) {
-			log_error("%s", why);
-			return false;
-		}
-	}
-	return true;
-}
-
-static void setup_take_sockets(struct setup *setup, struct setup *old)
-{
-	for (size_t i = 0; i < setup->socket_count; i++) {
-		struct listen_socket *have = socket_for(old, &setup->config->listeners[i]);
-
-		if (setup->sockets[i].fd_count > 0 || have == NULL)
-			continue;
-		setup->sockets[i] = *have;
-		have->fds = NULL;
-		have->fd_count = 0;
-	}
-}
-
-static bool acks_matter(const struct config *config, int listener)
-{
-	for (size_t i = 0; i < config->peer_count; i++) {
-		const struct peer *peer = &config->peers[i];
-
-		if (peer->mode != MODE_REDIRECT && (peer->listener == -1 || peer->listener == listener))
-			return true;
-	}
-	return false;
-}
-
-static void setup_filter(struct setup *setup)
-{
-	for (size_t i = 0; i < setup->socket_count; i++)
-		listen_drop_acks(&setup->sockets[i], !acks_matter(setup->config, (int)i));
-}
-
-static void setup_free(struct setup *setup)
-{
-	for (size_t i = 0; i < setup->socket_count; i++)
-		listen_close(&setup->sockets[i]);
-	free(setup->sockets);
-	config_free(setup->config);
-	if (setup->memfd >= 0)
-		close(setup->memfd);
-	*setup = (struct setup){ .memfd = -1 };
-}
 
 /* --- Talking to a child --- */
 
@@ -392,7 +274,7 @@ static void begin_reload(void)
 		log_warning("a reload is under way already");
 		return;
 	}
-	if (!setup_read(&supervisor.next, number) || !setup_listen(&supervisor.next, &supervisor.current)) {
+	if (!setup_read(&supervisor.next, supervisor.path, number) || !setup_listen(&supervisor.next, &supervisor.current, supervisor.workers)) {
 		supervisor.next.number = number;
 		abandon_reload("the configuration has errors");
 		return;
@@ -679,7 +561,7 @@ static bool prepare(void)
 {
 	char why[512];
 
-	if (!setup_read(&supervisor.current, 1))
+	if (!setup_read(&supervisor.current, supervisor.path, 1))
 		return false;
 	supervisor.workers = supervisor.current.config->workers;
 	if (!secret_load(supervisor.current.config->secret_file, supervisor.secret, why, sizeof why)) {
@@ -687,7 +569,7 @@ static bool prepare(void)
 		return false;
 	}
 	raise_descriptor_limit();
-	if (!setup_listen(&supervisor.current, NULL))
+	if (!setup_listen(&supervisor.current, NULL, supervisor.workers))
 		return false;
 	setup_filter(&supervisor.current);
 	if (open_channels() && make_members())
