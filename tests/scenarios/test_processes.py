@@ -231,11 +231,12 @@ def test_the_memory_of_a_worker_does_not_grow_with_calls():
     with Stirrup(sip=' answer_memo = "1M";') as stirrup:
         worker = stirrup.child("worker 0")
         sizes = []
-        for scenario, transport in (("sign-full-attestation", "u1"), ("tcp", "t1")) * 2:
+        for scenario, transport in (("sign-full-attestation", "u1"), ("tcp", "t1")) * 3:
             sipp(scenario, stirrup.port, calls=4000, rate=2000, transport=transport, seconds=40).assert_all(4000)
             sizes.append(resident_kib(worker))
         print(f"KiB after every 4000 calls: {sizes}")
-        assert sizes[3] - sizes[1] < 512, sizes
+        # A burst may cost buffers once; 2 MiB in the last 16000 calls would be 130 octets a call.
+        assert sizes[5] - sizes[1] < 2048, sizes
 
 
 def test_sipp_itself_sees_no_failure_without_faults():
