@@ -55,6 +55,17 @@ static void read_unknown_headers(struct call_facts *facts, const sip_unknown_t *
 	}
 }
 
+/* As received, also where Sofia cannot read it (another time zone than GMT): it then stands among the errors. */
+static struct span date_as_received(const sip_t *sip)
+{
+	if (sip->sip_date != NULL)
+		return sip_header_value(sip->sip_date);
+	for (const msg_error_t *error = sip->sip_error; error != NULL; error = error->er_next)
+		if (error->er_name != NULL && strcasecmp(error->er_name, "Date") == 0)
+			return sip_header_value(error);
+	return (struct span){ "", 0 };
+}
+
 /* Sofia fills rv_rport with "" for the bare flag, and with the port once it has answered it. */
 static void read_via(struct sip_request *request, const sip_via_t *via)
 {
@@ -73,7 +84,7 @@ bool sip_request_read(struct sip_request *request, const sip_t *sip)
 	request->facts.request_uri = request_uri(sip->sip_request);
 	request->facts.from = sip_header_value(sip->sip_from);
 	request->facts.to = sip_header_value(sip->sip_to);
-	request->facts.date = sip_header_value(sip->sip_date);
+	request->facts.date = date_as_received(sip);
 	read_unknown_headers(&request->facts, sip->sip_unknown);
 	request->call_id = text(sip->sip_call_id->i_id);
 	request->from_tag = text(sip->sip_from->a_tag);

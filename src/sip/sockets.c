@@ -332,11 +332,26 @@ static int slot_of_connection(int s)
 	return -1;
 }
 
+/* Line ends may stand before a request (RFC 3261 section 7.5), and keep-alives are nothing else (RFC 5626 section 3.5.1).
+ * Sofia handles a few of them well that come alone, but with MSG_FLG_EXTRACT_COPY garbles the start line that comes
+ * behind them in the same read: so they are shown to it alone. */
+static issize_t leading_line_ends(int s)
+{
+	char start[8];
+	ssize_t length = recv(s, start, sizeof start, MSG_PEEK | MSG_DONTWAIT);
+	issize_t count = 0;
+
+	while (count < length && (start[count] == '\r' || start[count] == '\n'))
+		count++;
+	return count;
+}
+
 /* A stranger's connection ends before a byte of it is read: 0 means end of file to Sofia. */
 static issize_t next_of_stream(int s)
 {
 	socklen_t length = sizeof sockets.arrival.source;
 	int slot = slot_of_connection(s);
+	issize_t line_ends;
 	int available = 0;
 
 	if (getpeername(s, (struct sockaddr *)&sockets.arrival.source, &length) != 0)
@@ -347,6 +362,9 @@ static issize_t next_of_stream(int s)
 		log_stranger(slot);
 		return 0;
 	}
+	line_ends = leading_line_ends(s);
+	if (line_ends > 0)
+		return line_ends;
 	return ioctl(s, FIONREAD, &available) < 0 ? -1 : available;
 }
 

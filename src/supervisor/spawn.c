@@ -17,6 +17,11 @@ static void become(const char *role, const char *title, int control, pid_t paren
 		_exit(1);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
+	/* A terminal or a service manager sends them to the whole group; they are for the supervisor, who stops its
+	 * children in the right order. Ignored signals stay so over exec. */
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGINT, SIG_IGN);
+	signal(SIGTERM, SIG_IGN);
 	/* dup2 clears close-on-exec; all other descriptors keep it. */
 	if (control == CHILD_CONTROL_FD || dup2(control, CHILD_CONTROL_FD) < 0)
 		_exit(1);

@@ -55,6 +55,7 @@ static struct {
 	const char *path;
 	struct setup current;
 	struct setup next;             /* number 0: no reload under way */
+	bool reload_wanted;
 	int64_t reload_limit_us;
 	int64_t release_us;            /* 0: nothing to release */
 	uint8_t secret[CHILD_SECRET_BYTES];
@@ -270,10 +271,7 @@ static void begin_reload(void)
 {
 	uint32_t number = supervisor.current.number + 1;
 
-	if (supervisor.next.number != 0) {
-		log_warning("a reload is under way already");
-		return;
-	}
+	supervisor.reload_wanted = false;
 	if (!setup_read(&supervisor.next, supervisor.path, number) || !setup_listen(&supervisor.next, &supervisor.current, supervisor.workers)) {
 		supervisor.next.number = number;
 		abandon_reload("the configuration has errors");
@@ -454,6 +452,9 @@ static void do_what_is_due(void)
 		release_old();
 	if (supervisor.next.number != 0 && supervisor.reload_limit_us <= now)
 		abandon_reload("the signer does not answer");
+	/* The signer keeps two sets of keys: the next reload waits until the oldest is released. */
+	if (supervisor.reload_wanted && supervisor.serving && supervisor.next.number == 0 && supervisor.release_us == 0)
+		begin_reload();
 }
 
 static void take_signals(int fd)
@@ -466,8 +467,7 @@ static void take_signals(int fd)
 			reap();
 			break;
 		case SIGHUP:
-			if (supervisor.serving && !supervisor.stopping)
-				begin_reload();
+			supervisor.reload_wanted = true;
 			break;
 		default:
 			begin_stop();
