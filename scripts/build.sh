@@ -124,7 +124,7 @@ scenarios()
 	shift
 	say "Scenarios${*:+: $*}"
 	lines=$(mktemp)
-	STIRRUP_BUILD=$programs tests/scenarios/run "$@" 2>&1 | tee "$lines"
+	STIRRUP_BUILD=$programs tests/scenarios/run "$@" 2>&1 | tee "$lines" || true
 	add_counts "$(tail -n 1 "$lines")"
 	rm -f "$lines"
 }
