@@ -17,6 +17,7 @@ enum child_message_kind {
 	CHILD_LISTENER,       /* fd: the socket of config->listeners[index] */
 	CHILD_SIGNER,         /* fd: to the signer (in a worker), to worker [index] (in the signer) */
 	CHILD_RECORDER,       /* fd: to the recorder (in a worker), from worker [index] (in the recorder) */
+	CHILD_FETCHER,        /* fd: to the fetcher (in a worker), to worker [index] (in the fetcher) */
 	CHILD_HANDOVER_READ,  /* fd: datagrams that other workers received for this one */
 	CHILD_HANDOVER_WRITE, /* fd: to worker [index] */
 	CHILD_SECRET,         /* the installation's secret (sip.secret_file) */
@@ -24,6 +25,8 @@ enum child_message_kind {
 	CHILD_RELOAD,         /* all is there: change over to the new generation */
 	CHILD_SIGNER_READY,   /* to workers: a signer serves (again): ask once more for what is open */
 	CHILD_SIGNER_GONE,    /* to workers: the signer died, its successor is on its way */
+	CHILD_FETCHER_READY,  /* to workers: as CHILD_SIGNER_READY */
+	CHILD_FETCHER_GONE,   /* to workers: as CHILD_SIGNER_GONE */
 	CHILD_RELEASE,        /* to the signer: no worker uses generations before this one any more */
 	CHILD_STOP,           /* finish what is in hand and exit */
 	CHILD_READY,          /* from the child: serves this generation */

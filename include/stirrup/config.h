@@ -70,6 +70,56 @@ enum mode { MODE_REDIRECT, MODE_B2BUA, MODE_FORWARD };
 enum on_error { ON_ERROR_CONTINUE, ON_ERROR_503 };
 enum self_check { SELF_CHECK_SAMPLED, SELF_CHECK_ALWAYS, SELF_CHECK_OFF };
 
+/* --- Verification --- */
+
+enum on_failure { ON_FAILURE_CONTINUE, ON_FAILURE_REJECT };
+enum verstat_form { VERSTAT_PLAIN, VERSTAT_WITH_ATTESTATION }; /* "TN-Validation-Passed", "TN-Validation-Passed-A" */
+enum verstat_place { VERSTAT_IN_PAI, VERSTAT_IN_FROM, VERSTAT_IN_BOTH };
+enum on_replay { ON_REPLAY_RECORD, ON_REPLAY_FAIL };
+
+/* One rule of a peer's treatment; the first whose conditions all hold decides. Conditions that are not set always hold. */
+struct treatment {
+	int result;               /* enum verify_result, or -1 */
+	int reason;               /* enum verdict, or -1 */
+	char attestation;         /* 'A', 'B', 'C', or 0 */
+	char *spc;                /* NULL */
+	char *x5u_host;           /* NULL; "*.example.net" matches what ends so */
+	bool reject;              /* action = "reject", else "continue" */
+	unsigned status;          /* of a rejection; 0: RFC 8224's own for the reason */
+	char *phrase;             /* NULL: the status's own */
+	char *header;             /* "Name: value" to be added to the answer; NULL */
+	char *next_hop;           /* another Contact; NULL */
+	unsigned line;            /* where it stands: the record's rule names it */
+};
+
+struct trust_config {
+	char *name;
+	char *anchors;            /* PEM file, or a directory of them */
+	char *crl;                /* NULL: none */
+	char *crl_issuer_anchors; /* PEM; NULL only without crl */
+	const char *file;
+	unsigned line;
+};
+
+struct verification_config {
+	enum on_failure on_failure;
+	bool verstat_failed_on_any;
+	bool strict_profile;
+	int64_t crl_grace_s;
+	enum on_replay on_replay;
+	char *cache;              /* directory; NULL: none, nothing survives a restart */
+	unsigned cache_entries;
+	size_t cache_bytes;
+	unsigned fetch_deadline_ms;  /* of one fetch in all */
+	unsigned call_deadline_ms;   /* how long a call waits for it */
+	char *tls_ca;             /* PEM; NULL: the system's web CAs */
+	struct network *allow_addresses;
+	size_t allow_address_count;
+	unsigned *allow_ports;    /* never empty: 443 and 8443 unless configured */
+	size_t allow_port_count;
+	unsigned fetch_max, fetch_max_per_host;
+};
+
 struct peer {
 	char *name;
 	struct network *addresses;
@@ -86,6 +136,16 @@ struct peer {
 	unsigned unsigned_status; /* 302 unless configured */
 	unsigned reject_status;   /* 603 unless configured */
 	char *origid;             /* fixed origid, or NULL */
+	/* service = "verify": */
+	enum on_failure on_failure;
+	bool identity_required;
+	bool trusted;             /* its verstat, Attestation-Info and Origination-Id headers are believed */
+	bool shadow;
+	enum verstat_form verstat_form;
+	enum verstat_place verstat_place;
+	bool attestation_headers; /* Attestation-Info and Origination-Id on the answer of a passed call */
+	struct treatment *treatment;
+	size_t treatment_count;
 };
 
 struct peer_networks;
@@ -108,6 +168,9 @@ struct config {
 	unsigned signer_deadline_ms;
 	enum self_check self_check;
 	int64_t freshness_s;      /* verification.freshness: for Date when signing, too */
+	struct verification_config verification;
+	struct trust_config *trust;
+	size_t trust_count;
 	char *records_file;       /* NULL: no records */
 	struct peer_networks *peer_networks; /* for config_peer_for() */
 	char **files;             /* the names of the files that it was read from */

@@ -410,11 +410,14 @@ static void obey(struct recorder *r, const struct child_message *message, int fd
 	case CHILD_IDENTITY:
 	case CHILD_LISTENER:
 	case CHILD_SIGNER:
+	case CHILD_FETCHER:
 	case CHILD_HANDOVER_READ:
 	case CHILD_HANDOVER_WRITE:
 	case CHILD_SECRET:
 	case CHILD_SIGNER_READY:
 	case CHILD_SIGNER_GONE:
+	case CHILD_FETCHER_READY:
+	case CHILD_FETCHER_GONE:
 	case CHILD_RELEASE:
 	case CHILD_READY:
 	case CHILD_REFUSED:

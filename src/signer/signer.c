@@ -513,11 +513,14 @@ static void obey(struct signer *signer, const struct child_message *message, int
 	case CHILD_IDENTITY:
 	case CHILD_LISTENER:
 	case CHILD_RECORDER:
+	case CHILD_FETCHER:
 	case CHILD_HANDOVER_READ:
 	case CHILD_HANDOVER_WRITE:
 	case CHILD_SECRET:
 	case CHILD_SIGNER_READY:
 	case CHILD_SIGNER_GONE:
+	case CHILD_FETCHER_READY:
+	case CHILD_FETCHER_GONE:
 	case CHILD_READY:
 	case CHILD_REFUSED:
 		break;

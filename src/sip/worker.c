@@ -275,6 +275,9 @@ static void take_message(const struct child_message *message, int fd)
 	case CHILD_STOP:
 		stop();
 		break;
+	case CHILD_FETCHER:
+	case CHILD_FETCHER_READY:
+	case CHILD_FETCHER_GONE:
 	case CHILD_RELEASE:
 	case CHILD_READY:
 	case CHILD_REFUSED:
