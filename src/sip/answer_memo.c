@@ -8,8 +8,14 @@ struct answer_memo {
 	char *ring;
 	size_t size;
 	uint64_t head;
-	uint64_t *index;          /* sets of WAYS entries' positions + 1; 0: none */
+	struct place *index;      /* sets of WAYS places */
 	size_t set_mask;
+};
+
+/* Some bits of the digest stand beside the position: to look into the ring for each candidate would cost a cache miss. */
+struct place {
+	uint64_t position : 48;   /* + 1; 0: none */
+	uint64_t bits : 16;
 };
 
 struct entry {
@@ -50,7 +56,7 @@ void answer_memo_free(struct answer_memo *memo)
 	free(memo);
 }
 
-static uint64_t *set_of(const struct answer_memo *memo, const struct call_digest *digest)
+static struct place *set_of(const struct answer_memo *memo, const struct call_digest *digest)
 {
 	uint64_t bits;
 
@@ -58,14 +64,22 @@ static uint64_t *set_of(const struct answer_memo *memo, const struct call_digest
 	return &memo->index[(bits & memo->set_mask) * WAYS];
 }
 
-static void remember(uint64_t *set, uint64_t position)
+static uint16_t bits_of(const struct call_digest *digest)
+{
+	uint16_t bits;
+
+	memcpy(&bits, digest->bytes, sizeof bits);
+	return bits;
+}
+
+static void remember(struct place *set, struct place place)
 {
 	size_t oldest = 0;
 
 	for (size_t i = 1; i < WAYS; i++)
-		if (set[i] < set[oldest])
+		if (set[i].position < set[oldest].position)
 			oldest = i;
-	set[oldest] = position + 1;
+	set[oldest] = place;
 }
 
 void answer_memo_put(struct answer_memo *memo, const struct call_digest *digest, struct span answer)
@@ -82,21 +96,23 @@ void answer_memo_put(struct answer_memo *memo, const struct call_digest *digest,
 	}
 	memcpy(memo->ring + at, &entry, sizeof entry);
 	memcpy(memo->ring + at + sizeof entry, answer.at, answer.length);
-	remember(set_of(memo, digest), memo->head);
+	remember(set_of(memo, digest), (struct place){ .position = memo->head + 1, .bits = bits_of(digest) });
 	memo->head += need;
 }
 
 bool answer_memo_find(const struct answer_memo *memo, const struct call_digest *digest, struct span *answer)
 {
-	const uint64_t *set = set_of(memo, digest);
+	const struct place *set = set_of(memo, digest);
+	uint16_t bits = bits_of(digest);
 
 	for (size_t i = 0; i < WAYS; i++) {
+		uint64_t position = set[i].position;
 		struct entry entry;
 		const char *at;
 
-		if (set[i] == 0 || set[i] - 1 + memo->size < memo->head)
+		if (set[i].bits != bits || position == 0 || position - 1 + memo->size < memo->head)
 			continue;
-		at = memo->ring + (set[i] - 1) % memo->size;
+		at = memo->ring + (position - 1) % memo->size;
 		memcpy(&entry, at, sizeof entry);
 		if (memcmp(&entry.digest, digest, sizeof *digest) != 0)
 			continue;

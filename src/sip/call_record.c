@@ -57,11 +57,38 @@ static void fill_signature(struct record *record, const struct call *call, const
 	record->spc = credential->spc;
 }
 
+void call_record_flush(struct worker *worker)
+{
+	char *bytes = worker->record_backlog.bytes;
+	size_t at = 0;
+
+	while (at < worker->record_backlog.length) {
+		const char *end = memchr(bytes + at, '\n', worker->record_backlog.length - at);
+		size_t length = (size_t)(end - (bytes + at)) + 1;
+
+		if (!channel_send(worker->recorder, bytes + at, length, -1))
+			break;
+		at += length;
+	}
+	worker->record_backlog.length -= at;
+	memmove(bytes, bytes + at, worker->record_backlog.length);
+}
+
+static bool keep_back(struct worker *worker, const char *line, size_t length)
+{
+	if (length > sizeof worker->record_backlog.bytes - worker->record_backlog.length)
+		return false;
+	memcpy(worker->record_backlog.bytes + worker->record_backlog.length, line, length);
+	worker->record_backlog.length += length;
+	signer_client_start_ticking(worker);
+	return true;
+}
+
 void call_record_send(struct worker *worker, const struct call *call, const struct call_outcome *outcome)
 {
 	static struct log_limiter limiter;
+	static char line[RECORD_MAX];
 	const struct config *config = call->generation->config;
-	char line[RECORD_MAX];
 	unsigned long suppressed;
 	size_t length;
 	struct record record = {
@@ -92,7 +119,9 @@ void call_record_send(struct worker *worker, const struct call *call, const stru
 	else if (call->decision.credential >= 0)
 		record.credential = config->credentials[call->decision.credential].name;
 	length = record_write(line, sizeof line, &record);
-	if (length > 0 && channel_send(worker->recorder, line, length, -1))
+	if (length > 0 && worker->record_backlog.length == 0 && channel_send(worker->recorder, line, length, -1))
+		return;
+	if (length > 0 && keep_back(worker, line, length))
 		return;
 	if (log_allowed(&limiter, &suppressed))
 		log_warning("call record dropped: %s (%lu more before)",

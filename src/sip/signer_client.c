@@ -60,7 +60,7 @@ static void expire(struct worker *worker)
 	}
 }
 
-static void start_ticking(struct worker *worker)
+void signer_client_start_ticking(struct worker *worker)
 {
 	struct itimerspec once = { .it_value.tv_nsec = TICK_NS };
 
@@ -76,10 +76,11 @@ void signer_client_tick(struct worker *worker)
 		return;
 	worker->ticks = false;
 	expire(worker);
+	call_record_flush(worker);
 	if (worker->signer_up)
 		ask_unasked(worker);
-	if (waiting_calls_oldest(worker->waiting) != NULL)
-		start_ticking(worker);
+	if (waiting_calls_oldest(worker->waiting) != NULL || worker->record_backlog.length > 0)
+		signer_client_start_ticking(worker);
 }
 
 bool signer_client_ask(struct worker *worker, const struct call *call)
@@ -91,7 +92,7 @@ bool signer_client_ask(struct worker *worker, const struct call *call)
 	waiting->deadline_us = waiting->arrived_us + waiting->generation->config->signer_deadline_ms * 1000LL;
 	if (worker->signer_up)
 		ask(worker, waiting);
-	start_ticking(worker);
+	signer_client_start_ticking(worker);
 	return true;
 }
 
@@ -109,7 +110,7 @@ static void take_reply(struct worker *worker, const struct sign_reply *reply)
 
 void signer_client_receive(struct worker *worker)
 {
-	struct sign_reply reply;
+	static struct sign_reply reply;
 
 	for (int i = 0; i < REPLIES_PER_LOOK; i++) {
 		ssize_t length = channel_receive(worker->signer, &reply, sizeof reply, NULL);

@@ -185,6 +185,7 @@ static bool start(void)
 /* Ends the loop once no call waits any more; the deadline of the youngest bounds that. */
 static void on_stop_tick(su_root_magic_t *magic, su_timer_t *timer, su_timer_arg_t *argument)
 {
+	call_record_flush(&worker);
 	if (waiting_calls_oldest(worker.waiting) == NULL)
 		su_root_break(worker.root);
 }

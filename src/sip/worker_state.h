@@ -13,6 +13,8 @@
 #include "stirrup/call.h"
 #include "stirrup/signer.h"
 
+#define RECORD_BACKLOG_BYTES (1 << 20)
+
 struct worker {
 	int control, signer, recorder;   /* channels; -1: none */
 	uint32_t index, count;
@@ -29,6 +31,10 @@ struct worker {
 	int64_t signer_silent_us;        /* monotonic: when it last let a deadline pass; 0: it answers */
 	bool stopping, failed;
 	struct answer answer;            /* the one being made */
+	struct {                         /* whole record lines that the recorder had no room for a moment ago */
+		char bytes[RECORD_BACKLOG_BYTES];
+		size_t length;
+	} record_backlog;
 };
 
 /* --- service.c: what to do with a request, by its method --- */
@@ -45,6 +51,8 @@ void redirect_cancel(struct worker *worker, struct call *call);
 /* Puts the call among the waiting ones and asks. False when there is no room: *call is as before. */
 bool signer_client_ask(struct worker *worker, const struct call *call);
 void signer_client_receive(struct worker *worker);
+/* Makes the ticker fire within a few milliseconds. */
+void signer_client_start_ticking(struct worker *worker);
 /* To be called when the ticker is readable: deadlines, and questions that found the channel full. */
 void signer_client_tick(struct worker *worker);
 /* Whether calls get signed now, as far as this worker can tell. */
@@ -63,6 +71,9 @@ struct call_outcome {
 	struct span identity;
 	int64_t iat;
 };
+/* Sends what was kept back. */
+void call_record_flush(struct worker *worker);
+/* Sends the line, or keeps it back while the recorder catches up; what does not fit there is dropped and counted. */
 void call_record_send(struct worker *worker, const struct call *call, const struct call_outcome *outcome);
 
 #endif

@@ -323,7 +323,7 @@ static void on_ready(struct member *member, uint32_t generation)
 
 	member->ready = true;
 	member->generation = generation;
-	if (member->role == ROLE_SIGNER && generation == supervisor.next.number)
+	if (member->role == ROLE_SIGNER && supervisor.next.number != 0 && generation == supervisor.next.number)
 		commit_reload();
 	else if (member->role == ROLE_SIGNER && came_up)
 		tell_workers(CHILD_SIGNER_READY);
@@ -341,7 +341,7 @@ static void on_ready(struct member *member, uint32_t generation)
 
 static void on_refused(struct member *member, uint32_t generation)
 {
-	if (member->role == ROLE_SIGNER && generation == supervisor.next.number) {
+	if (member->role == ROLE_SIGNER && supervisor.next.number != 0 && generation == supervisor.next.number) {
 		abandon_reload("the signer would lose a credential");
 		return;
 	}

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from harness import Identity, Sipp, Skip, Stirrup, children_of, is_alive, sipp, wait_until
 
-CALLS = 2000
-RATE = 400
+CALLS = 6000
+RATE = 1000
 
 
 def kill_under_load(name, workers=1, times=3):
