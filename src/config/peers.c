@@ -1,10 +1,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "address.h"
 #include "reading.h"
 #include "schema.h"
-#include "stirrup/net.h"
 
 void peer_clear(struct peer *peer)
 {
@@ -15,42 +13,6 @@ void peer_clear(struct peer *peer)
 }
 
 /* --- Who --- */
-
-static void read_address(struct tree *tree, struct peer *peer, const config_setting_t *entry)
-{
-	const char *text = entry_text(entry, "address"), *why;
-	struct network *network = &peer->addresses[peer->address_count];
-	char shown[NETWORK_TEXT_SIZE];
-
-	if (text == NULL || text[0] == '\0')
-		return;
-	why = network_from_text(network, text);
-	if (why != NULL) {
-		setting_error(tree, entry, "\"%.80s\": %s", text, why);
-		return;
-	}
-	if (!network_cut(network)) {
-		setting_error(tree, entry, "\"%.80s\": has bits set behind the prefix; did you mean \"%s\"?",
-			text, network_text(shown, network));
-		return;
-	}
-	if (network->prefix == 0)
-		setting_warning(tree, entry, "\"%s\": everybody in the world is this peer", text);
-	peer->address_count++;
-}
-
-static void read_addresses(struct tree *tree, struct peer *peer, const config_setting_t *group)
-{
-	const config_setting_t *list = config_setting_get_member(group, "addresses");
-	bool is_list = list != NULL && (config_setting_is_list(list) || config_setting_is_array(list));
-	int length = is_list ? config_setting_length(list) : 0;
-
-	peer->addresses = tree_array(tree, (size_t)length, sizeof *peer->addresses);
-	if (peer->addresses == NULL)
-		return;
-	for (int i = 0; i < length; i++)
-		read_address(tree, peer, config_setting_get_elem(list, (unsigned)i));
-}
 
 static void read_listen(struct reading *reading, struct peer *peer, const config_setting_t *group)
 {
@@ -161,112 +123,6 @@ static void read_dial_plan(struct tree *tree, struct dial_plan *plan, const conf
 			"'+' are understood");
 }
 
-/* --- Where to --- */
-
-/* RFC 3261 section 25.1: token characters and what a parameter's value may have besides. */
-static bool are_parameters(struct span text)
-{
-	for (size_t i = 0; i < text.length; i++) {
-		char c = text.at[i];
-
-		if ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'))
-			continue;
-		if (c == '\0' || strchr("-_.!~*'()+%[]/:&$;=", c) == NULL)
-			return false;
-		if (c == ';' && (i + 1 == text.length || text.at[i + 1] == ';' || text.at[i + 1] == '='))
-			return false;
-	}
-	return true;
-}
-
-static bool has_parameter(struct span parameters, const char *wanted)
-{
-	const char *at = parameters.at;
-	size_t length = strlen(wanted);
-
-	for (; at < parameters.at + parameters.length; at++)
-		if (*at == ';' && strncasecmp(at + 1, wanted, length) == 0 &&
-			(at[1 + length] == '\0' || at[1 + length] == ';'))
-			return true;
-	return false;
-}
-
-/* The switch would be sent back to where it asked. */
-static bool is_us(const struct config *config, const struct sockaddr_storage *address, struct span parameters)
-{
-	enum transport transport = has_parameter(parameters, "transport=tcp") ? TRANSPORT_TCP : TRANSPORT_UDP;
-
-	for (size_t i = 0; i < config->listener_count; i++)
-		if (config->listeners[i].transport == transport &&
-			net_same_endpoint(&config->listeners[i].address, address))
-			return true;
-	return false;
-}
-
-/* NULL, or why it is no next hop; *rest is what follows the scheme. */
-static const char *check_next_hop(const struct config *config, const char *text, const char **rest)
-{
-	struct sockaddr_storage address;
-	struct span host, parameters;
-	const char *why, *semicolon;
-
-	if (strncasecmp(text, "sips:", 5) == 0)
-		return "sips: is not built yet; use sip:";
-	if (strncasecmp(text, "sip:", 4) != 0)
-		return "must be a SIP URI, such as \"sip:198.51.100.7:5060\"";
-	*rest = text + 4;
-	semicolon = strchr(*rest, ';');
-	host = (struct span){ *rest, semicolon == NULL ? strlen(*rest) : (size_t)(semicolon - *rest) };
-	parameters = semicolon == NULL ? span_of("") : span_of(semicolon);
-	if (strchr(*rest, '@') != NULL)
-		return "takes no user part: the call's own is kept";
-	if (strchr(*rest, '?') != NULL)
-		return "takes no header fields ('?')";
-	why = endpoint_from_text(&address, host, 5060);
-	if (why != NULL)
-		return why;
-	if (is_wildcard(&address) || is_multicast(&address))
-		return "is not the address of a host";
-	if (!are_parameters(parameters))
-		return "the parameters are not well-formed; they are written \";name=value\"";
-	if (is_us(config, &address, parameters))
-		return "is an address that this server listens on: calls would go round in a circle";
-	return NULL;
-}
-
-static void read_next_hop(struct reading *reading, struct peer *peer, const config_setting_t *entry)
-{
-	const char *text = entry_text(entry, "uri"), *rest, *why;
-
-	if (text == NULL || text[0] == '\0')
-		return;
-	why = check_next_hop(reading->config, text, &rest);
-	if (why != NULL)
-		setting_error(&reading->tree, entry, "\"%.80s\": %s", text, why);
-	else if (peer->next_hop == NULL)
-		peer->next_hop = tree_copy(&reading->tree, rest);
-}
-
-static void read_next_hops(struct reading *reading, struct peer *peer, const config_setting_t *group)
-{
-	const config_setting_t *setting = config_setting_get_member(group, "next_hop");
-	int length;
-
-	if (setting == NULL)
-		return;
-	if (!config_setting_is_list(setting) && !config_setting_is_array(setting)) {
-		if (config_setting_is_scalar(setting))
-			read_next_hop(reading, peer, setting);
-		return;
-	}
-	length = config_setting_length(setting);
-	for (int i = 0; i < length; i++)
-		read_next_hop(reading, peer, config_setting_get_elem(setting, (unsigned)i));
-	if (length > 1)
-		setting_warning(&reading->tree, setting,
-			"more than one: set, but not built in this version; only the first is used");
-}
-
 /* --- Peers --- */
 
 static unsigned read_status(const config_setting_t *group, const char *name, unsigned fallback)
@@ -291,10 +147,11 @@ static void read_peer(struct reading *reading, struct peer *peer, const config_s
 	peer->reject_status = read_status(group, "reject_status", 603);
 	peer->origid = read_origid(tree, group);
 	read_listen(reading, peer, group);
-	read_addresses(tree, peer, group);
+	peer->addresses = read_networks(tree, group, "addresses", "everybody in the world is this peer",
+		&peer->address_count);
 	read_attestation(reading, peer, group);
 	read_dial_plan(tree, &peer->dial_plan, group);
-	read_next_hops(reading, peer, group);
+	peer->next_hop = read_next_hops(reading, group);
 }
 
 /* A file that was cut or emptied must not silence everybody at a reload. */

@@ -50,6 +50,15 @@ int names_refer(const struct names *names, struct tree *tree, const config_setti
 /* The member as a fixed origid; reports what is not a UUID. NULL: absent. */
 char *read_origid(struct tree *tree, const config_setting_t *group);
 
+/* The networks that a list has. The warning about one that holds every address says what that means there. */
+struct network *read_networks(struct tree *tree, const config_setting_t *group, const char *member,
+	const char *of_everybody, size_t *count);
+
+/* A next hop as struct config has it: host[:port][;parameters], without scheme. NULL: it is none, which is reported. */
+char *read_next_hop(struct reading *reading, const config_setting_t *setting, const char *text);
+/* The first of the group's next_hop. NULL: none. */
+char *read_next_hops(struct reading *reading, const config_setting_t *group);
+
 /* Prepares config_peer_for(), and reports peers between which nothing decides. The entries are those of the
  * configuration's peers. */
 void peer_networks_read(struct reading *reading, const config_setting_t *const *entries);

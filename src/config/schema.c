@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "guess.h"
 #include "quantity.h"
 #include "source.h"
 #include "stirrup/number_table.h"
@@ -160,51 +161,13 @@ const struct schema schema_root[] = {
 
 /* --- Did you mean --- */
 
-static unsigned least(unsigned one, unsigned other)
-{
-	return one < other ? one : other;
-}
-
-/* Edits that make one word of the other: a letter more, less or changed, or two exchanged. Words of more than
- * NAME_LENGTH_MAX letters are no setting of ours. */
-#define NAME_LENGTH_MAX 40
-static unsigned distance(const char *one, const char *other)
-{
-	unsigned rows[3][NAME_LENGTH_MAX + 1];
-	size_t width = strlen(other);
-
-	if (strlen(one) > NAME_LENGTH_MAX || width > NAME_LENGTH_MAX)
-		return UINT_MAX;
-	for (unsigned j = 0; j <= width; j++)
-		rows[0][j] = j;
-	for (unsigned i = 1; one[i - 1] != '\0'; i++) {
-		unsigned *row = rows[i % 3], *above = rows[(i + 2) % 3], *second = rows[(i + 1) % 3];
-
-		row[0] = i;
-		for (unsigned j = 1; j <= width; j++) {
-			row[j] = least(
-				above[j - 1] + (one[i - 1] != other[j - 1]), least(above[j], row[j - 1]) + 1);
-			if (i > 1 && j > 1 && one[i - 1] == other[j - 2] && one[i - 2] == other[j - 1])
-				row[j] = least(row[j], second[j - 2] + 1);
-		}
-	}
-	return rows[strlen(one) % 3][width];
-}
-
 static const char *nearest(const struct schema *members, const char *name)
 {
-	unsigned limit = (unsigned)strlen(name) / 3 + 1, best = limit + 1;
-	const char *found = NULL;
+	struct guess guess = guess_for(name);
 
-	for (; members->name != NULL; members++) {
-		unsigned edits = distance(name, members->name);
-
-		if (edits < best) {
-			best = edits;
-			found = members->name;
-		}
-	}
-	return found;
+	for (; members->name != NULL; members++)
+		guess_try(&guess, members->name);
+	return guess.nearest;
 }
 
 /* A known name in the wrong place: "workers" beside "sip" instead of in it. */
