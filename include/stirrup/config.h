@@ -9,9 +9,11 @@
 #include <sys/socket.h>
 
 #include "stirrup/attestation.h"
+#include "stirrup/network.h"
 #include "stirrup/number_table.h"
 #include "stirrup/sign.h"
 #include "stirrup/tn.h"
+#include "stirrup/treatment.h"
 
 /* The texts of the main file and of conf.d beside it, read once. Every process parses these same bytes. */
 struct config_source;
@@ -58,12 +60,6 @@ struct credential_config {
 	unsigned line;
 };
 
-struct network {
-	sa_family_t family;       /* AF_INET or AF_INET6 */
-	uint8_t address[16];      /* the first 4 octets for AF_INET; host bits zero */
-	unsigned prefix;          /* bits */
-};
-
 /* Only the first of each is built. A peer may have another: its calls get VERDICT_NOT_BUILT. */
 enum service { SERVICE_SIGN, SERVICE_VERIFY };
 enum mode { MODE_REDIRECT, MODE_B2BUA, MODE_FORWARD };
@@ -72,25 +68,9 @@ enum self_check { SELF_CHECK_SAMPLED, SELF_CHECK_ALWAYS, SELF_CHECK_OFF };
 
 /* --- Verification --- */
 
-enum on_failure { ON_FAILURE_CONTINUE, ON_FAILURE_REJECT };
 enum verstat_form { VERSTAT_PLAIN, VERSTAT_WITH_ATTESTATION }; /* "TN-Validation-Passed", "TN-Validation-Passed-A" */
 enum verstat_place { VERSTAT_IN_PAI, VERSTAT_IN_FROM, VERSTAT_IN_BOTH };
 enum on_replay { ON_REPLAY_RECORD, ON_REPLAY_FAIL };
-
-/* One rule of a peer's treatment; the first whose conditions all hold decides. Conditions that are not set always hold. */
-struct treatment {
-	int result;               /* enum verify_result, or -1 */
-	int reason;               /* enum verdict, or -1 */
-	char attestation;         /* 'A', 'B', 'C', or 0 */
-	char *spc;                /* NULL */
-	char *x5u_host;           /* NULL; "*.example.net" matches what ends so */
-	bool reject;              /* action = "reject", else "continue" */
-	unsigned status;          /* of a rejection; 0: RFC 8224's own for the reason */
-	char *phrase;             /* NULL: the status's own */
-	char *header;             /* "Name: value" to be added to the answer; NULL */
-	char *next_hop;           /* another Contact; NULL */
-	unsigned line;            /* where it stands: the record's rule names it */
-};
 
 struct trust_config {
 	char *name;

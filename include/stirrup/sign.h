@@ -8,26 +8,11 @@
 #include <stdint.h>
 
 #include "stirrup/attestation.h"
+#include "stirrup/call_numbers.h"
 #include "stirrup/span.h"
 #include "stirrup/tn.h"
 #include "stirrup/verdict.h"
 
-#define CALL_PAI_MAX 8
-#define CALL_IDENTITY_MAX 10
-
-/* What the request says, as received. All spans are borrowed; the values are without the header's name. */
-struct call_facts {
-	struct span request_uri;
-	struct span from;
-	struct span to;
-	struct span date;                        /* empty: none */
-	struct span pai[CALL_PAI_MAX];           /* P-Asserted-Identity lines, in order */
-	size_t pai_count;
-	struct span identity[CALL_IDENTITY_MAX]; /* Identity and y lines, in order */
-	size_t identity_count;
-};
-
-enum identity_from { IDENTITY_FROM_PAI_THEN_FROM, IDENTITY_FROM_PAI, IDENTITY_FROM_FROM };
 enum on_stale_date { STALE_DATE_UNSIGNED, STALE_DATE_REJECT };
 
 /* What the configuration says of the peer that sent it. */
@@ -52,7 +37,7 @@ struct sign_decision {
 	bool emergency;                          /* never refused */
 	struct tn orig;                          /* empty: no number */
 	struct tn dest_tn;                       /* empty: none, or dest_uri */
-	char dest_uri[64];
+	char dest_uri[DEST_URI_SIZE];
 	char rule[160];                          /* which rule decided, in words */
 };
 

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <sys/socket.h>
 
-#include "stirrup/config.h"
+#include "stirrup/network.h"
 #include "stirrup/span.h"
 
 #define X5U_HOST_MAX 255

@@ -4,84 +4,17 @@
 #include <string.h>
 
 #include "stirrup/identity_header.h"
-#include "stirrup/name_addr.h"
-#include "stirrup/sip_date.h"
-
-/* The calling number, or why there is none. */
-struct caller {
-	enum tn_kind kind;
-	struct tn tn;
-};
-
-/* The first number among the items of all P-Asserted-Identity lines: one tel and one sip URI may stand there
- * (RFC 3325 section 9.1). */
-static bool caller_from_pai(struct caller *caller, const struct call_facts *facts, const struct dial_plan *plan)
-{
-	for (size_t i = 0; i < facts->pai_count; i++) {
-		struct span rest = facts->pai[i];
-		struct name_addr item;
-
-		while (name_addr_next(&rest, &item)) {
-			if (tn_from_uri(&caller->tn, item.uri, plan) != TN_NUMBER)
-				continue;
-			caller->kind = TN_NUMBER;
-			return true;
-		}
-	}
-	return false;
-}
-
-static enum tn_kind tn_of_header(struct tn *tn, struct span value, const struct dial_plan *plan, struct span *uri)
-{
-	struct name_addr item;
-
-	*uri = (struct span){ NULL, 0 };
-	if (!name_addr_next(&value, &item))
-		return TN_NOT_A_NUMBER;
-	*uri = item.uri;
-	return tn_from_uri(tn, item.uri, plan);
-}
-
-static void find_caller(struct caller *caller, const struct call_facts *facts, const struct sign_policy *policy)
-{
-	struct span uri;
-
-	caller->kind = TN_NOT_A_NUMBER;
-	caller->tn.digits[0] = '\0';
-	switch (policy->identity_from) {
-	case IDENTITY_FROM_PAI_THEN_FROM:
-	case IDENTITY_FROM_PAI:
-		if (caller_from_pai(caller, facts, policy->dial_plan))
-			return;
-		break;
-	case IDENTITY_FROM_FROM:
-		break;
-	}
-	caller->kind = tn_of_header(&caller->tn, facts->from, policy->dial_plan, &uri);
-	if (caller->kind == TN_NUMBER && policy->identity_from == IDENTITY_FROM_PAI)
-		caller->kind = TN_NOT_A_NUMBER;
-	if (caller->kind != TN_NUMBER)
-		caller->tn.digits[0] = '\0';
-}
 
 static bool find_called(struct sign_decision *decision, const struct call_facts *facts, const struct dial_plan *plan)
 {
-	struct tn unused;
-	struct span uri;
-	enum tn_kind kind = tn_of_header(&decision->dest_tn, facts->to, plan, &uri);
-
-	decision->emergency = kind == TN_EMERGENCY || tn_from_uri(&unused, facts->request_uri, plan) == TN_EMERGENCY;
-	switch (kind) {
+	switch (call_dest(&decision->dest_tn, decision->dest_uri, &decision->emergency, facts, plan)) {
 	case TN_NUMBER:
-		return true;
 	case TN_EMERGENCY:
-		return decision->dest_tn.digits[0] != '\0' ||
-			span_copy(decision->dest_uri, sizeof decision->dest_uri, uri);
+		return true;
 	case TN_ANONYMOUS:
 	case TN_NOT_A_NUMBER:
 		break;
 	}
-	decision->dest_tn.digits[0] = '\0';
 	return false;
 }
 
@@ -98,15 +31,6 @@ static bool already_signed(const struct call_facts *facts)
 				return true;
 	}
 	return false;
-}
-
-static bool date_is_fresh(const struct call_facts *facts, int64_t freshness_s, int64_t now)
-{
-	int64_t date;
-
-	if (facts->date.length == 0)
-		return true;
-	return sip_date_parse(facts->date, &date) && date >= now - freshness_s && date <= now + freshness_s;
 }
 
 static void unsigned_because(struct sign_decision *decision, enum verdict verdict, const char *rule)
@@ -161,15 +85,14 @@ void sign_decide(struct sign_decision *decision, const struct call_facts *facts,
 	int64_t now)
 {
 	struct attestation_decision attestation;
-	struct caller caller;
+	enum tn_kind caller;
 	bool callee_known;
 
 	*decision = (struct sign_decision){ .customer = -1, .credential = -1 };
-	find_caller(&caller, facts, policy);
+	caller = call_orig(&decision->orig, facts, policy->identity_from, policy->dial_plan);
 	callee_known = find_called(decision, facts, policy->dial_plan);
-	if (caller.kind == TN_NUMBER) {
-		decision->orig = caller.tn;
-		attestation_decide(&attestation, policy->attestation, policy->customers, policy->numbers, &caller.tn);
+	if (caller == TN_NUMBER) {
+		attestation_decide(&attestation, policy->attestation, policy->customers, policy->numbers, &decision->orig);
 		decision->customer = attestation.customer;
 		decision->credential = attestation.credential;
 		/* Before anything that a caller can bring about himself, as by adding an Identity. */
@@ -183,15 +106,15 @@ void sign_decide(struct sign_decision *decision, const struct call_facts *facts,
 
 	if (already_signed(facts)) {
 		unsigned_because(decision, VERDICT_ALREADY_SIGNED, "the INVITE carries a shaken Identity");
-	} else if (caller.kind != TN_NUMBER) {
+	} else if (caller != TN_NUMBER) {
 		unsigned_because(decision,
-			caller.kind == TN_ANONYMOUS ? VERDICT_ANONYMOUS : VERDICT_NUMBER_FORMAT,
+			caller == TN_ANONYMOUS ? VERDICT_ANONYMOUS : VERDICT_NUMBER_FORMAT,
 			no_caller_rule(policy->identity_from));
 	} else if (!callee_known) {
 		unsigned_because(decision, VERDICT_NUMBER_FORMAT, "To has no telephone number");
 	} else if (attestation.verdict != VERDICT_SIGNED) {
 		unsigned_because(decision, attestation.verdict, attestation.rule);
-	} else if (!date_is_fresh(facts, policy->freshness_s, now)) {
+	} else if (!call_date_is_fresh(facts, policy->freshness_s, now)) {
 		if (policy->on_stale_date == STALE_DATE_REJECT)
 			reject_because(decision, VERDICT_STALE_DATE, "Date is not fresh (stale_date = reject)");
 		else
