@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "quantity.h"
 #include "reading.h"
 #include "report.h"
 #include "schema.h"
@@ -12,46 +11,6 @@
 #define WORKERS_MAX 64
 
 /* --- The groups --- */
-
-static const char *text_at(const struct reading *reading, const char *path, const char *fallback)
-{
-	const config_setting_t *setting = tree_find(&reading->tree, path);
-	const char *text = setting == NULL ? NULL : config_setting_get_string(setting);
-
-	return text == NULL ? fallback : text;
-}
-
-static unsigned number_at(const struct reading *reading, const char *path, unsigned fallback)
-{
-	const config_setting_t *setting = tree_find(&reading->tree, path);
-
-	return setting == NULL ? fallback : (unsigned)config_setting_get_int64(setting);
-}
-
-static int64_t duration_at(const struct reading *reading, const char *path, const char *fallback)
-{
-	int64_t milliseconds = 0;
-
-	(void)duration_from_text(&milliseconds, text_at(reading, path, fallback));
-	return milliseconds;
-}
-
-static int64_t size_at(const struct reading *reading, const char *path, const char *fallback)
-{
-	int64_t bytes = 0;
-
-	(void)size_from_text(&bytes, text_at(reading, path, fallback));
-	return bytes;
-}
-
-static char *path_at(struct reading *reading, const char *path, const char *fallback)
-{
-	const config_setting_t *setting = tree_find(&reading->tree, path);
-	const char *text = text_at(reading, path, NULL);
-
-	return text == NULL ? tree_copy(&reading->tree, fallback)
-			    : setting_path(&reading->tree, setting, text);
-}
 
 static void read_sip(struct reading *reading, const struct config_source *source)
 {
@@ -72,17 +31,10 @@ static void read_sip(struct reading *reading, const struct config_source *source
 static void read_other_groups(struct reading *reading)
 {
 	struct config *config = reading->config;
-	const config_setting_t *freshness = tree_find(&reading->tree, "verification.freshness");
-	int64_t milliseconds = duration_at(reading, "verification.freshness", "60s");
 
 	config->signer_deadline_ms = (unsigned)duration_at(reading, "signer.deadline", "250ms");
-	config->self_check = member_word(
-		tree_find(&reading->tree, "signer"), "self_check", self_check_words, SELF_CHECK_SAMPLED);
+	config->self_check = word_at(reading, "signer.self_check", self_check_words, SELF_CHECK_SAMPLED);
 	config->records_file = path_at(reading, "records.file", NULL);
-	config->freshness_s = milliseconds / 1000;
-	if (freshness != NULL && milliseconds % 1000 != 0)
-		setting_error(
-			&reading->tree, freshness, "must be whole seconds, which is what iat and Date have");
 }
 
 /* --- The whole --- */
@@ -115,6 +67,8 @@ static void read_sections(struct reading *reading, const struct config_source *s
 	read_listeners(reading);
 	read_credentials(reading);
 	read_customers(reading);
+	read_verification(reading);
+	read_trust(reading);
 	read_peers(reading);
 }
 
@@ -169,16 +123,20 @@ void config_free(struct config *config)
 		free(config->customers[i].name);
 		free(config->customers[i].origid);
 	}
+	for (size_t i = 0; i < config->trust_count; i++)
+		trust_config_clear(&config->trust[i]);
 	for (size_t i = 0; i < config->peer_count; i++)
 		peer_clear(&config->peers[i]);
 	for (size_t i = 0; i < config->file_count; i++)
 		free(config->files[i]);
+	verification_config_clear(&config->verification);
 	peer_networks_free(config->peer_networks);
 	number_table_free(config->numbers);
 	free(config->listeners);
 	free(config->credentials);
 	free(config->customers);
 	free(config->peers);
+	free(config->trust);
 	free(config->secret_file);
 	free(config->node);
 	free(config->records_file);

@@ -90,19 +90,19 @@ static void read_x5u(struct tree *tree, struct credential_config *credential, co
 
 /* --- The others --- */
 
-static void read_spc(struct tree *tree, struct credential_config *credential, const config_setting_t *entry)
+char *read_spc(struct tree *tree, const config_setting_t *group)
 {
-	const char *text = member_text(entry, "spc");
+	const char *text = member_text(group, "spc");
 	size_t length;
 
 	if (text == NULL || text[0] == '\0')
-		return;
+		return NULL;
 	length = strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789");
 	if (text[length] != '\0' || length > SPC_MAX)
-		setting_error(tree, config_setting_get_member(entry, "spc"),
+		setting_error(tree, config_setting_get_member(group, "spc"),
 			"\"%.60s\": a service provider code has 1 to %d letters and digits, such as \"1234\"",
 			text, SPC_MAX);
-	credential->spc = tree_copy(tree, text);
+	return tree_copy(tree, text);
 }
 
 static char *read_path(struct tree *tree, const config_setting_t *entry, const char *name)
@@ -127,14 +127,6 @@ static void read_private_key(
 	credential->private_key = tree_copy(tree, text);
 }
 
-static const char *kept_name(const struct config *config, const char *name)
-{
-	for (size_t i = 0; i < config->file_count; i++)
-		if (strcmp(config->files[i], name) == 0)
-			return config->files[i];
-	return NULL;
-}
-
 void read_credentials(struct reading *reading)
 {
 	struct tree *tree = &reading->tree;
@@ -150,11 +142,11 @@ void read_credentials(struct reading *reading)
 
 			credential->name = tree_copy(tree, member_text(entry, "name"));
 			credential->certificate = read_path(tree, entry, "certificate");
-			credential->file = kept_name(config, setting_file(entry)->name);
+			credential->file = kept_file(config, setting_file(entry)->name);
 			credential->line = config_setting_source_line(entry);
 			read_private_key(tree, credential, entry);
 			read_x5u(tree, credential, entry);
-			read_spc(tree, credential, entry);
+			credential->spc = read_spc(tree, entry);
 		}
 		names_read(&reading->credentials, tree, entries, count);
 	}

@@ -24,10 +24,9 @@ static bool read_network(
 	return true;
 }
 
-struct network *read_networks(struct tree *tree, const config_setting_t *group, const char *member,
-	const char *of_everybody, size_t *count)
+struct network *read_networks(
+	struct tree *tree, const config_setting_t *list, const char *of_everybody, size_t *count)
 {
-	const config_setting_t *list = group == NULL ? NULL : config_setting_get_member(group, member);
 	bool is_list = list != NULL && (config_setting_is_list(list) || config_setting_is_array(list));
 	int length = is_list ? config_setting_length(list) : 0;
 	struct network *networks = tree_array(tree, (size_t)length, sizeof *networks);

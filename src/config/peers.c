@@ -147,8 +147,8 @@ static void read_peer(struct reading *reading, struct peer *peer, const config_s
 	peer->reject_status = read_status(group, "reject_status", 603);
 	peer->origid = read_origid(tree, group);
 	read_listen(reading, peer, group);
-	peer->addresses = read_networks(tree, group, "addresses", "everybody in the world is this peer",
-		&peer->address_count);
+	peer->addresses = read_networks(tree, config_setting_get_member(group, "addresses"),
+		"everybody in the world is this peer", &peer->address_count);
 	read_attestation(reading, peer, group);
 	read_dial_plan(tree, &peer->dial_plan, group);
 	peer->next_hop = read_next_hops(reading, group);

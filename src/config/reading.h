@@ -30,10 +30,30 @@ struct reading {
 void read_listeners(struct reading *reading);
 void read_credentials(struct reading *reading);
 void read_customers(struct reading *reading);
+void read_verification(struct reading *reading);
+void read_trust(struct reading *reading);
 void read_peers(struct reading *reading);
 
 void listener_clear(struct listener *listener);
 void peer_clear(struct peer *peer);
+void trust_config_clear(struct trust_config *trust);
+void verification_config_clear(struct verification_config *verification);
+
+/* The value of the setting at that path, the fallback when it is absent or of another type. */
+const char *text_at(const struct reading *reading, const char *path, const char *fallback);
+unsigned number_at(const struct reading *reading, const char *path, unsigned fallback);
+bool flag_at(const struct reading *reading, const char *path, bool fallback);
+unsigned word_at(
+	const struct reading *reading, const char *path, const char *const *words, unsigned fallback);
+int64_t duration_at(const struct reading *reading, const char *path, const char *fallback); /* milliseconds */
+int64_t size_at(const struct reading *reading, const char *path, const char *fallback);     /* bytes */
+char *path_at(struct reading *reading, const char *path, const char *fallback);
+
+/* The configuration's own copy of a file's name. */
+const char *kept_file(const struct config *config, const char *name);
+
+/* The member "spc", a service provider code; reports what is none. NULL: absent. */
+char *read_spc(struct tree *tree, const config_setting_t *group);
 
 #define LISTENER_UNKNOWN (-2)
 #define LISTENER_NOT_BUILT (-3)
@@ -50,9 +70,10 @@ int names_refer(const struct names *names, struct tree *tree, const config_setti
 /* The member as a fixed origid; reports what is not a UUID. NULL: absent. */
 char *read_origid(struct tree *tree, const config_setting_t *group);
 
-/* The networks that a list has. The warning about one that holds every address says what that means there. */
-struct network *read_networks(struct tree *tree, const config_setting_t *group, const char *member,
-	const char *of_everybody, size_t *count);
+/* The networks that a list has; NULL: no list. The warning about one that holds every address says what that means
+ * there. */
+struct network *read_networks(
+	struct tree *tree, const config_setting_t *list, const char *of_everybody, size_t *count);
 
 /* A next hop as struct config has it: host[:port][;parameters], without scheme. NULL: it is none, which is reported. */
 char *read_next_hop(struct reading *reading, const config_setting_t *setting, const char *text);

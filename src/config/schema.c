@@ -21,7 +21,9 @@ const char *const on_error_words[] = { "continue", "503", NULL };
 const char *const stale_date_words[] = { "unsigned", "reject", NULL };
 const char *const self_check_words[] = { "sampled", "always", "off", NULL };
 static const char *const customer_by_words[] = { "number", NULL };
-static const char *const on_failure_words[] = { "continue", "reject", NULL };
+const char *const on_failure_words[] = { "continue", "reject", NULL };
+const char *const verstat_failed_on_words[] = { "table", "any", NULL };
+const char *const on_replay_words[] = { "record", "fail", NULL };
 static const char *const result_words[] = { "passed", "failed", "no_validation", NULL };
 static const char *const attestation_words[] = { "A", "B", "C", NULL };
 
@@ -130,14 +132,23 @@ static const struct schema fetch_members[] = {
 	TEXT("tls_ca", 0),
 	TEXTS("allow_addresses", 0, address_members),
 	NUMBER("allow_ports", SCHEMA_INTEGERS, 0, 1, 65535),
+	NUMBER("max", SCHEMA_INTEGER, 0, 1, 1024),
+	NUMBER("max_per_host", SCHEMA_INTEGER, 0, 1, 1024),
 	END,
 };
 
 static const struct schema verification_members[] = {
 	NUMBER("freshness", SCHEMA_DURATION, 0, 1000, 3600000),
-	WORD("on_failure", NOT_BUILT, on_failure_words, 0),
-	TEXT("cache", NOT_BUILT),
-	GROUP("fetch", NOT_BUILT, fetch_members),
+	WORD("on_failure", 0, on_failure_words, 0),
+	WORD("verstat_failed_on", 0, verstat_failed_on_words, 0),
+	FLAG("strict_profile", 0),
+	NUMBER("crl_grace", SCHEMA_DURATION, 0, 0, INT64_C(30) * 24 * 3600 * 1000),
+	WORD("replay", 0, on_replay_words, 0),
+	TEXT("cache", 0),
+	NUMBER("cache_entries", SCHEMA_INTEGER, 0, 1000, 1000000),
+	NUMBER("cache_size", SCHEMA_SIZE, 0, 1 << 20, INT64_C(16) << 30),
+	NUMBER("call_deadline", SCHEMA_DURATION, 0, 50, 4000),
+	GROUP("fetch", 0, fetch_members),
 	END,
 };
 
@@ -152,7 +163,7 @@ const struct schema schema_root[] = {
 	ENTRIES("peers", 0, peer_members),
 	GROUP("signer", 0, signer_members),
 	GROUP("records", 0, records_members),
-	ENTRIES("trust", NOT_BUILT, trust_members),
+	ENTRIES("trust", 0, trust_members),
 	GROUP("verification", 0, verification_members),
 	GROUP("dialogs", NOT_BUILT, dialogs_members),
 	GROUP("control", NOT_BUILT, control_members),
@@ -432,6 +443,8 @@ static void check_integers(struct check *check, const config_setting_t *list, co
 {
 	int length = config_setting_length(list);
 
+	if (length == 0)
+		setting_error(check->tree, list, "is empty; remove the line, or list something");
 	for (int i = 0; i < length; i++)
 		check_integer(check, config_setting_get_elem(list, (unsigned)i), schema);
 }

@@ -259,6 +259,27 @@ static void good_files_are_taken_with_every_warning(void **state)
 
 /* --- What a file becomes --- */
 
+static void check_default_verification(const struct verification_config *verification)
+{
+	assert_int_equal(verification->on_failure, ON_FAILURE_CONTINUE);
+	assert_false(verification->verstat_failed_on_any);
+	assert_false(verification->strict_profile);
+	assert_int_equal(verification->crl_grace_s, 24 * 3600);
+	assert_int_equal(verification->on_replay, ON_REPLAY_RECORD);
+	assert_null(verification->cache);
+	assert_int_equal(verification->cache_entries, 50000);
+	assert_int_equal(verification->cache_bytes, 256 << 20);
+	assert_int_equal(verification->call_deadline_ms, 2000);
+	assert_int_equal(verification->fetch_deadline_ms, 2000);
+	assert_null(verification->tls_ca);
+	assert_int_equal(verification->allow_address_count, 0);
+	assert_int_equal(verification->allow_port_count, 2);
+	assert_int_equal(verification->allow_ports[0], 443);
+	assert_int_equal(verification->allow_ports[1], 8443);
+	assert_int_equal(verification->fetch_max, 64);
+	assert_int_equal(verification->fetch_max_per_host, 4);
+}
+
 static void what_is_not_set_has_its_default(void **state)
 {
 	struct config *config = good(A_PEER);
@@ -279,6 +300,8 @@ static void what_is_not_set_has_its_default(void **state)
 	assert_int_equal(config->self_check, SELF_CHECK_SAMPLED);
 	assert_int_equal(config->freshness_s, 60);
 	assert_null(config->records_file);
+	check_default_verification(&config->verification);
+	assert_int_equal(config->trust_count, 0);
 	assert_int_equal(config->credential_count + config->customer_count, 0);
 	config_free(config);
 }
@@ -307,7 +330,12 @@ static const char whole[] =
 	"    unknown_customer = \"B\"; credential = \"beta\"; service = \"verify\"; mode = \"forward\"; } );\n"
 	"signer: { deadline = \"1s\"; self_check = \"off\"; };\n"
 	"records: { file = \"logs/calls.jsonl\"; };\n"
-	"verification: { freshness = \"2m\"; };\n";
+	"verification: { freshness = \"2m\"; on_failure = \"reject\"; verstat_failed_on = \"any\"; strict_profile = true;\n"
+	"  crl_grace = \"90m\"; replay = \"fail\"; cache = \"cache\"; cache_entries = 1000; cache_size = \"3G\";\n"
+	"  call_deadline = \"750ms\"; fetch: { deadline = \"3s\"; tls_ca = \"web.pem\"; max = 7; max_per_host = 3;\n"
+	"    allow_addresses = ( \"127.0.0.0/8\", { address = \"::1\"; } ); allow_ports = [ 8443, 9443, 443 ]; }; };\n"
+	"trust = ( { name = \"us\"; anchors = \"roots\"; crl = \"pa.crl\"; crl_issuer_anchors = \"/pki/pa.pem\"; },\n"
+	"  { name = \"fr\"; anchors = \"fr.pem\"; } );\n";
 
 static void assert_path(const char *path, const char *name)
 {
@@ -333,6 +361,52 @@ static void check_whole_groups(const struct config *config)
 	assert_int_equal(config->self_check, SELF_CHECK_OFF);
 	assert_path(config->records_file, "logs/calls.jsonl");
 	assert_int_equal(config->freshness_s, 120);
+}
+
+static void check_whole_verification(const struct config *config)
+{
+	const struct verification_config *verification = &config->verification;
+
+	assert_int_equal(verification->on_failure, ON_FAILURE_REJECT);
+	assert_true(verification->verstat_failed_on_any);
+	assert_true(verification->strict_profile);
+	assert_int_equal(verification->crl_grace_s, 5400);
+	assert_int_equal(verification->on_replay, ON_REPLAY_FAIL);
+	assert_path(verification->cache, "cache");
+	assert_int_equal(verification->cache_entries, 1000);
+	assert_int_equal(verification->cache_bytes, INT64_C(3) << 30);
+	assert_int_equal(verification->call_deadline_ms, 750);
+	assert_int_equal(verification->fetch_deadline_ms, 3000);
+	assert_path(verification->tls_ca, "web.pem");
+	assert_int_equal(verification->fetch_max, 7);
+	assert_int_equal(verification->fetch_max_per_host, 3);
+	assert_int_equal(verification->allow_address_count, 2);
+	assert_int_equal(verification->allow_addresses[0].family, AF_INET);
+	assert_int_equal(verification->allow_addresses[0].prefix, 8);
+	assert_int_equal(verification->allow_addresses[1].family, AF_INET6);
+	assert_int_equal(verification->allow_addresses[1].prefix, 128);
+	assert_int_equal(verification->allow_port_count, 3);
+	assert_int_equal(verification->allow_ports[0], 8443);
+	assert_int_equal(verification->allow_ports[1], 9443);
+	assert_int_equal(verification->allow_ports[2], 443);
+}
+
+static void check_whole_trust(const struct config *config)
+{
+	const struct trust_config *us = &config->trust[0], *fr = &config->trust[1];
+
+	assert_int_equal(config->trust_count, 2);
+	assert_string_equal(us->name, "us");
+	assert_path(us->anchors, "roots");
+	assert_path(us->crl, "pa.crl");
+	assert_string_equal(us->crl_issuer_anchors, "/pki/pa.pem");
+	assert_string_equal(us->file, in_folder("stirrup.conf"));
+	assert_int_equal(us->line, 28);
+	assert_string_equal(fr->name, "fr");
+	assert_path(fr->anchors, "fr.pem");
+	assert_null(fr->crl);
+	assert_null(fr->crl_issuer_anchors);
+	assert_int_equal(fr->line, 29);
 }
 
 static void check_whole_customers(const struct config *config)
@@ -414,6 +488,8 @@ static void every_setting_finds_its_place(void **state)
 	check_whole_groups(config);
 	check_whole_customers(config);
 	check_whole_peers(config);
+	check_whole_verification(config);
+	check_whole_trust(config);
 	config_free(config);
 }
 
@@ -688,6 +764,8 @@ static void the_memfd_gives_the_same_configuration(void **state)
 		check_whole_groups(config);
 		check_whole_customers(config);
 		check_whole_peers(config);
+		check_whole_verification(config);
+		check_whole_trust(config);
 		config_free(config);
 		forget(&said);
 	}
@@ -1139,6 +1217,12 @@ static void the_sample_with_every_setting_is_taken(void **state)
 	assert_int_equal(config->signer_deadline_ms, defaults->signer_deadline_ms);
 	assert_int_equal(config->self_check, defaults->self_check);
 	assert_int_equal(config->freshness_s, defaults->freshness_s);
+	/* What has no default is an example. */
+	free(config->verification.cache);
+	free(config->verification.tls_ca);
+	config->verification.cache = config->verification.tls_ca = NULL;
+	config->verification.allow_address_count = 0;
+	check_default_verification(&config->verification);
 	forget(&said);
 	config_free(config);
 	config_free(defaults);
