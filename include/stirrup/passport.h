@@ -42,8 +42,14 @@ enum passport_fault {
 	PASSPORT_NOT_THREE_PARTS,
 	PASSPORT_BAD_BASE64,
 	PASSPORT_BAD_JSON,          /* also duplicate members, depth, not an object */
-	PASSPORT_BAD_HEADER,        /* a member missing or of the wrong type; alg, typ; "crit" */
-	PASSPORT_BAD_CLAIMS,
+	PASSPORT_MISSING_MEMBER,    /* of the header: alg, typ, x5u */
+	PASSPORT_BAD_TYP,
+	PASSPORT_BAD_ALG,
+	PASSPORT_BAD_HEADER,        /* x5u or ppt is no text */
+	PASSPORT_CRITICAL,          /* "crit" */
+	PASSPORT_MISSING_CLAIM,
+	PASSPORT_BAD_CLAIMS,        /* there, but of the wrong type or value */
+	PASSPORT_BAD_ATTEST,
 	PASSPORT_BAD_SIGNATURE_LENGTH,
 	PASSPORT_NO_MEMORY,         /* ours, not the token's */
 };
@@ -59,11 +65,14 @@ struct passport;
  * Strict: exact alg ES256 and typ passport, x5u present, no "crit", canonical base64url, no duplicate JSON members, no
  * NUL, iat an integer from 0 to the end of the year 9999, a 64-octet signature, orig exactly one string, dest arrays
  * of 1 to PASSPORT_TNS_MAX strings in all, no empty string among them (a tn is 1*tn-char: RFC 8224 section 8.3).
- * "shaken" also wants attest A, B or C and origid. Lenient: any order, white space, unknown claims. */
+ * "shaken" also wants attest A, B or C and origid. Lenient: any order, white space, unknown claims. The header is
+ * judged before signature and claims: an alg that we don't take explains a signature of another length. */
 enum passport_fault passport_parse(struct passport **out, struct span token, const char **detail);
 void passport_free(struct passport *passport); /* NULL is fine */
 
-/* Whether the header of a token has this ppt, be the rest of the token as it may. */
+/* The ppt in the header of a token, be the rest of the token as it may; cut at the size of out. False, with an empty
+ * string, when there is none or the header cannot be read. */
+bool passport_read_ppt(char *out, size_t size, struct span token);
 bool passport_has_ppt(struct span token, const char *ppt);
 
 /* All borrowed; NULL or 0 where the claim is absent. */
@@ -78,6 +87,10 @@ size_t passport_dest_uris(const struct passport *passport);
 const char *passport_dest_uri(const struct passport *passport, size_t index);
 char passport_attest(const struct passport *passport);           /* 0: absent; "shaken" never lacks it */
 const char *passport_origid(const struct passport *passport);
+/* Any claim by its name, and whether its value is this text: that of a string, else its JSON as RFC 8225 section 9
+ * serializes it. */
+bool passport_has_claim(const struct passport *passport, struct span name);
+bool passport_claim_is(const struct passport *passport, struct span name, struct span value);
 /* The received bytes that the signature covers, and the signature. */
 struct span passport_signed_bytes(const struct passport *passport);
 const unsigned char *passport_signature(const struct passport *passport);

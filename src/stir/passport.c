@@ -189,27 +189,45 @@ static bool is_text(const json_t *value)
 	return json_is_string(value) && json_string_length(value) > 0;
 }
 
-/* The name of the first member at fault, NULL when all is well. RFC 8225 sections 4 and 8.1. */
-static const char *read_header(struct passport *passport)
+/* The first of these that the object lacks; NULL: none. */
+static const char *first_missing(const json_t *object, const char *const *names, size_t count)
 {
+	for (size_t i = 0; i < count; i++)
+		if (json_object_get(object, names[i]) == NULL)
+			return names[i];
+	return NULL;
+}
+
+/* RFC 8225 sections 4 and 8.1. */
+static enum passport_fault read_header(struct passport *passport, const char **detail)
+{
+	static const char *const required[] = { "alg", "typ", "x5u" };
 	const char *alg = member(passport->header, "alg");
 	const char *typ = member(passport->header, "typ");
 	const json_t *ppt = json_object_get(passport->header, "ppt");
 
-	if (alg == NULL || strcmp(alg, "ES256") != 0)
-		return "alg";
+	*detail = first_missing(passport->header, required, sizeof required / sizeof *required);
+	if (*detail != NULL)
+		return PASSPORT_MISSING_MEMBER;
+	*detail = "typ";
 	if (typ == NULL || strcmp(typ, "passport") != 0)
-		return "typ";
+		return PASSPORT_BAD_TYP;
+	*detail = "alg";
+	if (alg == NULL || strcmp(alg, "ES256") != 0)
+		return PASSPORT_BAD_ALG;
+	*detail = "x5u";
 	if (!is_text(json_object_get(passport->header, "x5u")))
-		return "x5u";
+		return PASSPORT_BAD_HEADER;
+	*detail = "ppt";
 	if (ppt != NULL && !is_text(ppt))
-		return "ppt";
+		return PASSPORT_BAD_HEADER;
 	/* RFC 7515 section 4.1.11: we understand no extension that could be critical. */
+	*detail = "crit";
 	if (json_object_get(passport->header, "crit") != NULL)
-		return "crit";
+		return PASSPORT_CRITICAL;
 	passport->ppt = json_string_value(ppt);
 	passport->x5u = member(passport->header, "x5u");
-	return NULL;
+	return PASSPORT_OK;
 }
 
 /* RFC 8225 section 5.2.1: one identity, a string. */
@@ -258,26 +276,41 @@ static char read_attest(const json_t *payload)
 	return json_string_length(attest) == 1 && text[0] >= 'A' && text[0] <= 'C' ? text[0] : 0;
 }
 
-/* As read_header(). */
-static const char *read_claims(struct passport *passport)
+static bool read_iat(struct passport *passport)
 {
 	const json_t *iat = json_object_get(passport->payload, "iat");
-	bool shaken = passport->ppt != NULL && strcmp(passport->ppt, "shaken") == 0;
 
 	passport->iat = json_integer_value(iat);
+	return json_is_integer(iat) && passport->iat >= 0 && passport->iat <= IAT_MAX;
+}
+
+/* RFC 8225 section 5; RFC 8588 sections 4 and 5. */
+static enum passport_fault read_claims(struct passport *passport, const char **detail)
+{
+	static const char *const base[] = { "dest", "iat", "orig" };
+	static const char *const shaken[] = { "attest", "dest", "iat", "orig", "origid" };
+	bool is_shaken = passport->ppt != NULL && strcmp(passport->ppt, "shaken") == 0;
+
+	*detail = is_shaken ? first_missing(passport->payload, shaken, sizeof shaken / sizeof *shaken)
+			    : first_missing(passport->payload, base, sizeof base / sizeof *base);
+	if (*detail != NULL)
+		return PASSPORT_MISSING_CLAIM;
 	passport->attest = read_attest(passport->payload);
 	passport->origid = member(passport->payload, "origid");
+	*detail = "dest";
 	if (!read_dest(passport))
-		return "dest";
-	if (!json_is_integer(iat) || passport->iat < 0 || passport->iat > IAT_MAX)
-		return "iat";
+		return PASSPORT_BAD_CLAIMS;
+	*detail = "iat";
+	if (!read_iat(passport))
+		return PASSPORT_BAD_CLAIMS;
+	*detail = "orig";
 	if (!read_orig(passport))
-		return "orig";
-	if (shaken && passport->attest == 0)
-		return "attest";
-	if (shaken && passport->origid == NULL)
-		return "origid";
-	return NULL;
+		return PASSPORT_BAD_CLAIMS;
+	*detail = "origid";
+	if (is_shaken && passport->origid == NULL)
+		return PASSPORT_BAD_CLAIMS;
+	*detail = "attest";
+	return is_shaken && passport->attest == 0 ? PASSPORT_BAD_ATTEST : PASSPORT_OK;
 }
 
 /* What can be said before anything is decoded or kept. */
@@ -290,10 +323,6 @@ static enum passport_fault check_parts(const struct parts *parts, const char **d
 	if (parts->header.length == 0 || parts->payload.length == 0) {
 		*detail = parts->header.length == 0 ? "header" : "payload";
 		return PASSPORT_NOT_THREE_PARTS;
-	}
-	if (parts->signature.length != BASE64URL_LENGTH(ES256_SIGNATURE_BYTES)) {
-		*detail = "signature";
-		return PASSPORT_BAD_SIGNATURE_LENGTH;
 	}
 	return PASSPORT_OK;
 }
@@ -312,34 +341,41 @@ static enum passport_fault decode_json(struct span part, char **at, char **text,
 	return *object == NULL ? PASSPORT_BAD_JSON : PASSPORT_OK;
 }
 
+static enum passport_fault read_signature(struct passport *passport, struct span part)
+{
+	size_t length;
+
+	if (part.length != BASE64URL_LENGTH(ES256_SIGNATURE_BYTES))
+		return PASSPORT_BAD_SIGNATURE_LENGTH;
+	if (!base64url_decode(passport->signature, sizeof passport->signature, &length, part))
+		return PASSPORT_BAD_BASE64;
+	return PASSPORT_OK;
+}
+
 /* Reads the parts into a passport whose text has room for the token and for both decoded parts. */
 static enum passport_fault read_parts(
 	struct passport *passport, const struct parts *parts, const char **detail)
 {
 	char *at = passport->text;
 	enum passport_fault fault;
-	size_t length;
 
 	passport->signed_bytes = (struct span){ at, parts->header.length + 1 + parts->payload.length };
 	memcpy(at, parts->header.at, passport->signed_bytes.length);
 	at += passport->signed_bytes.length;
 
-	*detail = "signature";
-	if (!base64url_decode(passport->signature, sizeof passport->signature, &length, parts->signature))
-		return PASSPORT_BAD_BASE64;
 	*detail = "header";
 	fault = decode_json(parts->header, &at, &passport->header_json, &passport->header);
+	if (fault == PASSPORT_OK)
+		fault = read_header(passport, detail);
+	if (fault != PASSPORT_OK)
+		return fault;
+	*detail = "signature";
+	fault = read_signature(passport, parts->signature);
 	if (fault != PASSPORT_OK)
 		return fault;
 	*detail = "payload";
 	fault = decode_json(parts->payload, &at, &passport->payload_json, &passport->payload);
-	if (fault != PASSPORT_OK)
-		return fault;
-	*detail = read_header(passport);
-	if (*detail != NULL)
-		return PASSPORT_BAD_HEADER;
-	*detail = read_claims(passport);
-	return *detail == NULL ? PASSPORT_OK : PASSPORT_BAD_CLAIMS;
+	return fault == PASSPORT_OK ? read_claims(passport, detail) : fault;
 }
 
 enum passport_fault passport_parse(struct passport **out, struct span token, const char **detail)
@@ -393,10 +429,22 @@ const char *passport_fault_text(enum passport_fault fault)
 		return "not base64url without padding (RFC 7515 section 2)";
 	case PASSPORT_BAD_JSON:
 		return "not one JSON object, or a member twice in it, or too deep";
+	case PASSPORT_MISSING_MEMBER:
+		return "missing in the header (RFC 8225 section 4)";
+	case PASSPORT_BAD_TYP:
+		return "not \"passport\" (RFC 8225 section 4.1)";
+	case PASSPORT_BAD_ALG:
+		return "not \"ES256\" (RFC 8225 section 4.2)";
 	case PASSPORT_BAD_HEADER:
-		return "header member missing, of the wrong type or value (RFC 8225 sections 4 and 8)";
+		return "header member of the wrong type (RFC 8225 sections 4 and 8)";
+	case PASSPORT_CRITICAL:
+		return "an extension that we don't understand (RFC 7515 section 4.1.11)";
+	case PASSPORT_MISSING_CLAIM:
+		return "claim missing (RFC 8225 section 5, RFC 8588 section 3)";
 	case PASSPORT_BAD_CLAIMS:
-		return "claim missing, of the wrong type or value (RFC 8225 section 5, RFC 8588)";
+		return "claim of the wrong type or value (RFC 8225 section 5, RFC 8588)";
+	case PASSPORT_BAD_ATTEST:
+		return "not \"A\", \"B\" or \"C\" (RFC 8588 section 4)";
 	case PASSPORT_BAD_SIGNATURE_LENGTH:
 		return "not the 64 octets of ES256 (RFC 7518 section 3.4)";
 	case PASSPORT_NO_MEMORY:
@@ -405,23 +453,59 @@ const char *passport_fault_text(enum passport_fault fault)
 	return "";
 }
 
-bool passport_has_ppt(struct span token, const char *ppt)
+/* The header of a token as JSON, whatever follows it; NULL when it cannot be read. */
+static json_t *load_header(struct span token)
 {
 	unsigned char json[DECODED_MAX];
 	const char *dot = token.length == 0 ? NULL : memchr(token.at, '.', token.length);
-	const char *value;
 	size_t length;
-	json_t *header;
-	bool has;
 
 	if (dot == NULL || !base64url_decode(json, sizeof json, &length,
 				   (struct span){ token.at, (size_t)(dot - token.at) }))
-		return false;
-	header = load_object((const char *)json, length);
-	value = member(header, "ppt");
-	has = value != NULL && strcmp(value, ppt) == 0;
+		return NULL;
+	return load_object((const char *)json, length);
+}
+
+bool passport_read_ppt(char *out, size_t size, struct span token)
+{
+	json_t *header = load_header(token);
+	const char *ppt = member(header, "ppt");
+	size_t length = ppt == NULL ? 0 : strnlen(ppt, size - 1);
+
+	memcpy(out, ppt == NULL ? "" : ppt, length);
+	out[length] = '\0';
+	json_decref(header);
+	return length > 0;
+}
+
+bool passport_has_ppt(struct span token, const char *ppt)
+{
+	json_t *header = load_header(token);
+	const char *value = member(header, "ppt");
+	bool has = value != NULL && strcmp(value, ppt) == 0;
+
 	json_decref(header);
 	return has;
+}
+
+bool passport_has_claim(const struct passport *passport, struct span name)
+{
+	return json_object_getn(passport->payload, name.at, name.length) != NULL;
+}
+
+bool passport_claim_is(const struct passport *passport, struct span name, struct span value)
+{
+	const json_t *claim = json_object_getn(passport->payload, name.at, name.length);
+	char *json;
+	bool is;
+
+	if (json_is_string(claim))
+		return json_string_length(claim) == value.length &&
+		       (value.length == 0 || memcmp(json_string_value(claim), value.at, value.length) == 0);
+	json = json_dumps(claim, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY);
+	is = json != NULL && span_is(value, json);
+	free(json);
+	return is;
 }
 
 const char *passport_ppt(const struct passport *passport)

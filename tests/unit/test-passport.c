@@ -22,6 +22,9 @@
 	"{\"attest\":\"A\",\"dest\":{\"tn\":[\"12155550131\"]},\"iat\":1443208345,"                          \
 	"\"orig\":{\"tn\":\"12155550121\"},\"origid\":\"123e4567-e89b-12d3-a456-426655440000\"}"
 #define BASE "{\"alg\":\"ES256\",\"typ\":\"passport\",\"x5u\":\"https://cert.example.org/a.pem\"}"
+/* BASE in base64url: for what is wrong behind the header. */
+#define BASE_PART                                                                                            \
+	"eyJhbGciOiJFUzI1NiIsInR5cCI6InBhc3Nwb3J0IiwieDV1IjoiaHR0cHM6Ly9jZXJ0LmV4YW1wbGUub3JnL2EucGVtIn0"
 #define SIGNATURE "VLBCIVDCaeK6M4hLJb6SHQvacAQVvoiiEOWQ_iUkqk79UD81fHQ0E1b3_GluIkba7UWYRM47ZbNFdOJquE35cw"
 
 /* RFC 8588 section 6, with iat as a number (erratum 6656). */
@@ -350,20 +353,20 @@ static void test_refuses_a_broken_shape(void **state)
 		{ "compact form, odd signature", "..signature", PASSPORT_COMPACT_FORM, "header and payload" },
 		{ "no header", ".e30." SIGNATURE, PASSPORT_NOT_THREE_PARTS, "header" },
 		{ "no payload", "e30.." SIGNATURE, PASSPORT_NOT_THREE_PARTS, "payload" },
-		{ "no signature, as with alg none", "e30.e30.", PASSPORT_BAD_SIGNATURE_LENGTH, "signature" },
+		{ "no signature", BASE_PART ".e30.", PASSPORT_BAD_SIGNATURE_LENGTH, "signature" },
 		{ "63 octets",
-			"e30.e30."
+			BASE_PART ".e30."
 			"VLBCIVDCaeK6M4hLJb6SHQvacAQVvoiiEOWQ_iUkqk79UD81fHQ0E1b3_GluIkba7UWYRM47"
 			"ZbNFdOJquE35",
 			PASSPORT_BAD_SIGNATURE_LENGTH, "signature" },
-		{ "padded signature", "e30.e30." SIGNATURE "==", PASSPORT_BAD_SIGNATURE_LENGTH, "signature" },
+		{ "padded signature", BASE_PART ".e30." SIGNATURE "==", PASSPORT_BAD_SIGNATURE_LENGTH, "signature" },
 		{ "stray bits in the signature",
-			"e30.e30."
+			BASE_PART ".e30."
 			"VLBCIVDCaeK6M4hLJb6SHQvacAQVvoiiEOWQ_iUkqk79UD81fHQ0E1b3_GluIkba7UWYRM47"
 			"ZbNFdOJquE35cx",
 			PASSPORT_BAD_BASE64, "signature" },
 		{ "padded header", "e30=.e30." SIGNATURE, PASSPORT_BAD_BASE64, "header" },
-		{ "padded payload", "e30.e30=." SIGNATURE, PASSPORT_BAD_BASE64, "payload" },
+		{ "padded payload", BASE_PART ".e30=." SIGNATURE, PASSPORT_BAD_BASE64, "payload" },
 		{ "stray bits in the header", "e31.e30." SIGNATURE, PASSPORT_BAD_BASE64, "header" },
 		{ "white space around", " e30.e30." SIGNATURE, PASSPORT_BAD_BASE64, "header" },
 	};
@@ -377,40 +380,52 @@ static void test_refuses_a_bad_header(void **state)
 {
 #define REST "\"typ\":\"passport\",\"x5u\":\"https://a.example/c\"}"
 	static const struct {
-		const char *behaviour, *header, *detail;
+		const char *behaviour, *header;
+		enum passport_fault fault;
+		const char *detail;
 	} cases[] = {
-		{ "no alg", "{" REST, "alg" },
-		{ "alg none", "{\"alg\":\"none\"," REST, "alg" },
-		{ "alg HS256", "{\"alg\":\"HS256\"," REST, "alg" },
-		{ "alg RS256", "{\"alg\":\"RS256\"," REST, "alg" },
-		{ "alg ES384", "{\"alg\":\"ES384\"," REST, "alg" },
-		{ "alg in small letters", "{\"alg\":\"es256\"," REST, "alg" },
-		{ "alg with a space", "{\"alg\":\"ES256 \"," REST, "alg" },
-		{ "alg in an array", "{\"alg\":[\"ES256\"]," REST, "alg" },
-		{ "alg a number", "{\"alg\":256," REST, "alg" },
-		{ "alg null", "{\"alg\":null," REST, "alg" },
-		{ "ALG", "{\"ALG\":\"ES256\"," REST, "alg" },
-		{ "no typ", "{\"alg\":\"ES256\",\"x5u\":\"u\"}", "typ" },
-		{ "typ JWT", "{\"alg\":\"ES256\",\"typ\":\"JWT\",\"x5u\":\"u\"}", "typ" },
-		{ "typ Passport", "{\"alg\":\"ES256\",\"typ\":\"Passport\",\"x5u\":\"u\"}", "typ" },
-		{ "no x5u", "{\"alg\":\"ES256\",\"typ\":\"passport\"}", "x5u" },
-		{ "x5u empty", "{\"alg\":\"ES256\",\"typ\":\"passport\",\"x5u\":\"\"}", "x5u" },
-		{ "x5u an array", "{\"alg\":\"ES256\",\"typ\":\"passport\",\"x5u\":[\"u\"]}", "x5u" },
-		{ "ppt empty", "{\"alg\":\"ES256\",\"ppt\":\"\"," REST, "ppt" },
-		{ "ppt an array", "{\"alg\":\"ES256\",\"ppt\":[\"shaken\"]," REST, "ppt" },
-		{ "ppt null", "{\"alg\":\"ES256\",\"ppt\":null," REST, "ppt" },
-		{ "crit", "{\"alg\":\"ES256\",\"crit\":[\"b64\"],\"b64\":false," REST, "crit" },
-		{ "crit empty", "{\"alg\":\"ES256\",\"crit\":[]," REST, "crit" },
+		{ "no alg", "{" REST, PASSPORT_MISSING_MEMBER, "alg" },
+		{ "alg none", "{\"alg\":\"none\"," REST, PASSPORT_BAD_ALG, "alg" },
+		{ "alg HS256", "{\"alg\":\"HS256\"," REST, PASSPORT_BAD_ALG, "alg" },
+		{ "alg RS256", "{\"alg\":\"RS256\"," REST, PASSPORT_BAD_ALG, "alg" },
+		{ "alg ES384", "{\"alg\":\"ES384\"," REST, PASSPORT_BAD_ALG, "alg" },
+		{ "alg in small letters", "{\"alg\":\"es256\"," REST, PASSPORT_BAD_ALG, "alg" },
+		{ "alg with a space", "{\"alg\":\"ES256 \"," REST, PASSPORT_BAD_ALG, "alg" },
+		{ "alg in an array", "{\"alg\":[\"ES256\"]," REST, PASSPORT_BAD_ALG, "alg" },
+		{ "alg a number", "{\"alg\":256," REST, PASSPORT_BAD_ALG, "alg" },
+		{ "alg null", "{\"alg\":null," REST, PASSPORT_BAD_ALG, "alg" },
+		{ "ALG", "{\"ALG\":\"ES256\"," REST, PASSPORT_MISSING_MEMBER, "alg" },
+		{ "no typ", "{\"alg\":\"ES256\",\"x5u\":\"u\"}", PASSPORT_MISSING_MEMBER, "typ" },
+		{ "typ JWT", "{\"alg\":\"ES256\",\"typ\":\"JWT\",\"x5u\":\"u\"}", PASSPORT_BAD_TYP, "typ" },
+		{ "typ Passport", "{\"alg\":\"ES256\",\"typ\":\"Passport\",\"x5u\":\"u\"}", PASSPORT_BAD_TYP, "typ" },
+		{ "no x5u", "{\"alg\":\"ES256\",\"typ\":\"passport\"}", PASSPORT_MISSING_MEMBER, "x5u" },
+		{ "x5u empty", "{\"alg\":\"ES256\",\"typ\":\"passport\",\"x5u\":\"\"}", PASSPORT_BAD_HEADER, "x5u" },
+		{ "x5u an array", "{\"alg\":\"ES256\",\"typ\":\"passport\",\"x5u\":[\"u\"]}", PASSPORT_BAD_HEADER, "x5u" },
+		{ "ppt empty", "{\"alg\":\"ES256\",\"ppt\":\"\"," REST, PASSPORT_BAD_HEADER, "ppt" },
+		{ "ppt an array", "{\"alg\":\"ES256\",\"ppt\":[\"shaken\"]," REST, PASSPORT_BAD_HEADER, "ppt" },
+		{ "ppt null", "{\"alg\":\"ES256\",\"ppt\":null," REST, PASSPORT_BAD_HEADER, "ppt" },
+		{ "crit", "{\"alg\":\"ES256\",\"crit\":[\"b64\"],\"b64\":false," REST, PASSPORT_CRITICAL, "crit" },
+		{ "crit empty", "{\"alg\":\"ES256\",\"crit\":[]," REST, PASSPORT_CRITICAL, "crit" },
 	};
 
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
 		expect_json_fault(
-			cases[i].behaviour, cases[i].header, PAYLOAD, PASSPORT_BAD_HEADER, cases[i].detail);
+			cases[i].behaviour, cases[i].header, PAYLOAD, cases[i].fault, cases[i].detail);
 	expect_json_fault("keys in the header are ignored",
 		"{\"alg\":\"ES256\",\"jwk\":{},\"x5c\":[\"A\"],\"kid\":\"1\",\"jku\":\"https://"
 		"b.example\"," REST,
 		PAYLOAD, PASSPORT_OK, "");
 #undef REST
+}
+
+/* What a case's name says of its fault. */
+static enum passport_fault claim_fault(const char *behaviour, const char *detail)
+{
+	if (detail == NULL)
+		return PASSPORT_OK;
+	if (strncmp(behaviour, "no", 2) == 0)
+		return PASSPORT_MISSING_CLAIM;
+	return strcmp(detail, "attest") == 0 ? PASSPORT_BAD_ATTEST : PASSPORT_BAD_CLAIMS;
 }
 
 static void test_refuses_bad_claims(void **state)
@@ -467,7 +482,7 @@ static void test_refuses_bad_claims(void **state)
 
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
 		expect_json_fault(cases[i].behaviour, BASE, cases[i].payload,
-			cases[i].detail == NULL ? PASSPORT_OK : PASSPORT_BAD_CLAIMS, cases[i].detail);
+			claim_fault(cases[i].behaviour, cases[i].detail), cases[i].detail);
 }
 
 static void test_shaken_wants_attest_and_origid(void **state)
@@ -495,7 +510,7 @@ static void test_shaken_wants_attest_and_origid(void **state)
 
 		snprintf(payload, sizeof payload, "{%s," DEST "," IAT "," ORIG "}", cases[i].attest);
 		expect_json_fault(cases[i].behaviour, HEADER, payload,
-			cases[i].detail == NULL ? PASSPORT_OK : PASSPORT_BAD_CLAIMS, cases[i].detail);
+			claim_fault(cases[i].behaviour, cases[i].detail), cases[i].detail);
 		expect_json_fault(cases[i].behaviour, BASE, payload, PASSPORT_OK, NULL);
 	}
 }
@@ -661,6 +676,78 @@ static void test_ppt_of_a_header_alone(void **state)
 	assert_false(passport_has_ppt((struct span){ token, length }, "shaken"));
 }
 
+static void test_reads_the_ppt_alone(void **state)
+{
+	char token[256], ppt[8];
+	size_t length = make_token(token, span_of("{\"ppt\":\"div\"}"), span_of("{}"), "");
+
+	assert_true(passport_read_ppt(ppt, sizeof ppt, (struct span){ token, length }));
+	assert_string_equal(ppt, "div");
+	assert_true(passport_read_ppt(ppt, 3, (struct span){ token, length }));
+	assert_string_equal(ppt, "di");
+	length = make_token(token, span_of("{\"ppt\":3}"), span_of("{}"), "");
+	assert_false(passport_read_ppt(ppt, sizeof ppt, (struct span){ token, length }));
+	assert_string_equal(ppt, "");
+	assert_false(passport_read_ppt(ppt, sizeof ppt, span_of("..x")));
+	assert_false(passport_read_ppt(ppt, sizeof ppt, (struct span){ NULL, 0 }));
+}
+
+static void test_any_claim_by_its_name(void **state)
+{
+	static const struct {
+		const char *name, *value;
+		bool is;
+	} cases[] = {
+		{ "text", "a b", true },
+		{ "text", "a", false },
+		{ "text", "a bc", false },
+		{ "text", "\"a b\"", false },
+		{ "empty", "", true },
+		{ "number", "5", true },
+		{ "number", "05", false },
+		{ "yes", "true", true },
+		{ "none", "null", true },
+		{ "rcd", "{\"a\":[1,\"x\"],\"b\":1}", true },
+		{ "rcd", "{\"b\":1,\"a\":[1,\"x\"]}", false },
+		{ "absent", "", false },
+		{ "tex", "a b", false },
+	};
+	char token[1024];
+	size_t length = make_token(token, span_of(BASE),
+		span_of("{\"text\":\"a b\",\"empty\":\"\",\"number\":5,\"yes\":true,\"none\":null,"
+			"\"rcd\":{ \"b\": 1, \"a\": [1, \"x\"] }," DEST "," IAT "," ORIG "}"),
+		SIGNATURE);
+	struct passport *passport;
+	const char *detail;
+
+	assert_int_equal(parse(&passport, token, length, &detail), PASSPORT_OK);
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+		if (passport_claim_is(passport, span_of(cases[i].name), span_of(cases[i].value)) != cases[i].is)
+			fail_msg("%s: %s", cases[i].name, cases[i].value);
+	assert_true(passport_has_claim(passport, span_of("none")));
+	assert_true(passport_has_claim(passport, (struct span){ "texts", 4 }));
+	assert_false(passport_has_claim(passport, span_of("absent")));
+	assert_false(passport_has_claim(passport, span_of("")));
+	assert_false(passport_has_claim(passport, (struct span){ "text\0", 5 }));
+	passport_free(passport);
+}
+
+/* Which of two faults is named: the header's before the signature's, what is missing before what is wrong. */
+static void test_the_first_fault_is_named(void **state)
+{
+	char token[1024];
+	size_t length = make_token(token, span_of("{\"alg\":\"HS256\",\"typ\":\"passport\",\"x5u\":\"u\"}"),
+		span_of(PAYLOAD), "c2hvcnQ");
+
+	expect_fault("HS256 with its 32 octets", token, length, PASSPORT_BAD_ALG, "alg");
+	expect_json_fault("bad attest, no origid", HEADER, "{\"attest\":\"D\"," DEST "," IAT "," ORIG "}",
+		PASSPORT_MISSING_CLAIM, "origid");
+	expect_json_fault("bad alg, no x5u", "{\"alg\":\"none\",\"typ\":\"passport\"}", PAYLOAD,
+		PASSPORT_MISSING_MEMBER, "x5u");
+	expect_json_fault("bad alg, bad typ", "{\"alg\":\"none\",\"typ\":\"JWT\",\"x5u\":\"u\"}", PAYLOAD,
+		PASSPORT_BAD_TYP, "typ");
+}
+
 static void test_ppt_of_a_huge_header(void **state)
 {
 	char *token = malloc(100000);
@@ -744,8 +831,12 @@ static enum passport_fault described_fault(const json_t *vector)
 
 	if (!json_is_object(header) || !json_is_object(json_object_get(vector, "payload")))
 		return PASSPORT_BAD_JSON;
-	if (strcmp(alg, "ES256") != 0 || strcmp(typ, "passport") != 0)
-		return PASSPORT_BAD_HEADER;
+	if (strcmp(typ, "passport") != 0)
+		return PASSPORT_BAD_TYP;
+	if (strcmp(alg, "ES256") != 0)
+		return PASSPORT_BAD_ALG;
+	if (json_object_get(json_object_get(vector, "payload"), "iat") == NULL)
+		return PASSPORT_MISSING_CLAIM;
 	if (strncmp(text_of(expect, "claims"), "invalid", 7) == 0 ||
 		strncmp(text_of(vector, "id"), "sems-parse-", 11) == 0)
 		return PASSPORT_BAD_CLAIMS;
@@ -824,6 +915,9 @@ int main(void)
 		cmocka_unit_test(test_no_truncation_passes),
 		cmocka_unit_test(test_no_mutation_verifies),
 		cmocka_unit_test(test_ppt_of_a_header_alone),
+		cmocka_unit_test(test_reads_the_ppt_alone),
+		cmocka_unit_test(test_any_claim_by_its_name),
+		cmocka_unit_test(test_the_first_fault_is_named),
 		cmocka_unit_test(test_ppt_of_a_huge_header),
 		cmocka_unit_test(test_every_fault_has_words),
 		cmocka_unit_test(test_published_vectors),
