@@ -60,7 +60,7 @@ struct credential_config {
 	unsigned line;
 };
 
-/* Only the first of each is built. A peer may have another: its calls get VERDICT_NOT_BUILT. */
+/* A peer may have another mode than redirect: its calls get VERDICT_NOT_BUILT. */
 enum service { SERVICE_SIGN, SERVICE_VERIFY };
 enum mode { MODE_REDIRECT, MODE_B2BUA, MODE_FORWARD };
 enum on_error { ON_ERROR_CONTINUE, ON_ERROR_503 };

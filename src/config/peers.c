@@ -10,6 +10,9 @@ void peer_clear(struct peer *peer)
 	free(peer->addresses);
 	free(peer->next_hop);
 	free(peer->origid);
+	for (size_t i = 0; i < peer->treatment_count; i++)
+		treatment_clear(&peer->treatment[i]);
+	free(peer->treatment);
 }
 
 /* --- Who --- */
@@ -83,7 +86,8 @@ static void read_attestation(struct reading *reading, struct peer *peer, const c
 	policy->credential = read_credential(reading, group, policy, peer->service);
 	if (by != NULL && config_setting_get_member(group, "customer") != NULL)
 		setting_error(tree, by, "is set, and customer too; keep one of them");
-	else if (by != NULL && config_setting_get_member(group, "authenticates_callers") == NULL)
+	else if (by != NULL && peer->service == SERVICE_SIGN &&
+		 config_setting_get_member(group, "authenticates_callers") == NULL)
 		setting_warning(tree, by,
 			"gives at most B while authenticates_callers is not true; set that to true or false");
 }
@@ -123,7 +127,60 @@ static void read_dial_plan(struct tree *tree, struct dial_plan *plan, const conf
 			"'+' are understood");
 }
 
+/* --- What its calls are worth --- */
+
+/* A section without entries. What is there and of the wrong type has been reported. */
+static bool is_empty_section(const struct tree *tree, const char *name, size_t entries)
+{
+	const config_setting_t *list = tree_find(tree, name);
+
+	return entries == 0 && !tree->incomplete &&
+	       (list == NULL || (!config_setting_is_scalar(list) && config_setting_length(list) == 0));
+}
+
+static void read_verify(struct reading *reading, struct peer *peer, const config_setting_t *group)
+{
+	peer->on_failure =
+		member_word(group, "on_failure", on_failure_words, reading->config->verification.on_failure);
+	peer->identity_required = member_flag(group, "identity_required", false);
+	peer->trusted = member_flag(group, "trusted", false);
+	peer->shadow = member_flag(group, "shadow", false);
+	peer->verstat_form = member_word(group, "verstat", verstat_words, VERSTAT_PLAIN);
+	peer->verstat_place = member_word(group, "verstat_place", verstat_place_words, VERSTAT_IN_PAI);
+	peer->attestation_headers = member_flag(group, "attestation_headers", true);
+	peer->treatment = read_treatments(reading, group, &peer->treatment_count);
+	if (peer->service == SERVICE_VERIFY &&
+		is_empty_section(&reading->tree, "trust", reading->config->trust_count))
+		setting_error(&reading->tree, group,
+			"service = \"verify\" needs an entry in trust: without roots of STI-CAs no call can "
+			"pass");
+}
+
 /* --- Peers --- */
+
+static void warn_without_effect(
+	struct tree *tree, const config_setting_t *group, const char *const *members, const char *service)
+{
+	for (; *members != NULL; members++) {
+		const config_setting_t *setting = config_setting_get_member(group, *members);
+
+		if (setting != NULL)
+			setting_warning(
+				tree, setting, "has no effect on a peer with service = \"%s\"", service);
+	}
+}
+
+static void warn_of_other_service(struct tree *tree, enum service service, const config_setting_t *group)
+{
+	static const char *const of_signing[] = { "customer", "customer_by", "authenticates_callers",
+		"unknown_customer", "credential", "stale_date", "unsigned_status", "reject_status", "origid",
+		NULL };
+	static const char *const of_verification[] = { "on_failure", "identity_required", "trusted", "shadow",
+		"verstat", "verstat_place", "attestation_headers", "treatment", NULL };
+
+	warn_without_effect(
+		tree, group, service == SERVICE_SIGN ? of_verification : of_signing, service_words[service]);
+}
 
 static unsigned read_status(const config_setting_t *group, const char *name, unsigned fallback)
 {
@@ -152,15 +209,14 @@ static void read_peer(struct reading *reading, struct peer *peer, const config_s
 	read_attestation(reading, peer, group);
 	read_dial_plan(tree, &peer->dial_plan, group);
 	peer->next_hop = read_next_hops(reading, group);
+	read_verify(reading, peer, group);
+	warn_of_other_service(tree, peer->service, group);
 }
 
 /* A file that was cut or emptied must not silence everybody at a reload. */
-static void report_none(struct reading *reading)
+static void report_none(struct reading *reading, size_t entries)
 {
-	const config_setting_t *list = tree_find(&reading->tree, "peers");
-
-	/* What is there and of the wrong type has been reported. */
-	if (list == NULL || (!config_setting_is_scalar(list) && config_setting_length(list) == 0))
+	if (is_empty_section(&reading->tree, "peers", entries))
 		config_report_add(reading->tree.report, CONFIG_ERROR, reading->config->files[0], 0, "peers",
 			"there are none: every request would be met with silence; list who may ask");
 }
@@ -191,7 +247,6 @@ void read_peers(struct reading *reading)
 		}
 		peer_networks_read(reading, entries);
 	}
-	if (count == 0 && !tree->incomplete)
-		report_none(reading);
+	report_none(reading, count);
 	free(entries);
 }

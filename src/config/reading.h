@@ -37,6 +37,7 @@ void read_peers(struct reading *reading);
 void listener_clear(struct listener *listener);
 void peer_clear(struct peer *peer);
 void trust_config_clear(struct trust_config *trust);
+void treatment_clear(struct treatment *treatment);
 void verification_config_clear(struct verification_config *verification);
 
 /* The value of the setting at that path, the fallback when it is absent or of another type. */
@@ -79,6 +80,9 @@ struct network *read_networks(
 char *read_next_hop(struct reading *reading, const config_setting_t *setting, const char *text);
 /* The first of the group's next_hop. NULL: none. */
 char *read_next_hops(struct reading *reading, const config_setting_t *group);
+
+/* The rules of the group's treatment; their verification must have been read. */
+struct treatment *read_treatments(struct reading *reading, const config_setting_t *group, size_t *count);
 
 /* Prepares config_peer_for(), and reports peers between which nothing decides. The entries are those of the
  * configuration's peers. */

@@ -24,7 +24,9 @@ static const char *const customer_by_words[] = { "number", NULL };
 const char *const on_failure_words[] = { "continue", "reject", NULL };
 const char *const verstat_failed_on_words[] = { "table", "any", NULL };
 const char *const on_replay_words[] = { "record", "fail", NULL };
-static const char *const result_words[] = { "passed", "failed", "no_validation", NULL };
+const char *const verstat_words[] = { "plain", "with-attestation", NULL };
+const char *const verstat_place_words[] = { "pai", "from", "both", NULL };
+const char *const result_words[] = { "passed", "failed", "no_validation", NULL };
 static const char *const attestation_words[] = { "A", "B", "C", NULL };
 
 #define END { .name = NULL }
@@ -78,9 +80,13 @@ static const struct schema treatment_members[] = {
 	WORD("result", 0, result_words, 0),
 	TEXT("reason", 0),
 	WORD("attestation", 0, attestation_words, 0),
+	TEXT("spc", 0),
+	TEXT("x5u_host", 0),
 	WORD("action", REQUIRED, on_failure_words, 0),
-	NUMBER("status", SCHEMA_INTEGER, 0, 300, 699),
+	NUMBER("status", SCHEMA_INTEGER, 0, 400, 699),
+	TEXT("phrase", 0),
 	TEXT("header", 0),
+	TEXT("next_hop", 0),
 	END,
 };
 
@@ -88,7 +94,7 @@ static const struct schema peer_members[] = {
 	TEXT("name", REQUIRED),
 	TEXTS("addresses", REQUIRED, address_members),
 	TEXT("listen", 0),
-	WORD("service", 0, service_words, 1),
+	WORD("service", 0, service_words, 0),
 	WORD("mode", 0, mode_words, 1),
 	TEXT("customer", 0),
 	WORD("customer_by", 0, customer_by_words, 0),
@@ -106,10 +112,14 @@ static const struct schema peer_members[] = {
 	NUMBER("reject_status", SCHEMA_INTEGER, 0, 400, 699),
 	TEXT("origid", 0),
 	TEXTS("far_side", NOT_BUILT, address_members),
-	WORD("on_failure", NOT_BUILT, on_failure_words, 0),
-	ENTRIES("treatment", NOT_BUILT, treatment_members),
-	FLAG("shadow", NOT_BUILT),
-	FLAG("trusted", NOT_BUILT),
+	WORD("on_failure", 0, on_failure_words, 0),
+	FLAG("identity_required", 0),
+	FLAG("trusted", 0),
+	FLAG("shadow", 0),
+	WORD("verstat", 0, verstat_words, 0),
+	WORD("verstat_place", 0, verstat_place_words, 0),
+	FLAG("attestation_headers", 0),
+	ENTRIES("treatment", 0, treatment_members),
 	END,
 };
 

@@ -44,6 +44,7 @@ extern const struct schema schema_root[];
 extern const char *const service_words[], *const mode_words[], *const identity_from_words[];
 extern const char *const on_error_words[], *const stale_date_words[], *const self_check_words[];
 extern const char *const on_failure_words[], *const verstat_failed_on_words[], *const on_replay_words[];
+extern const char *const result_words[], *const verstat_words[], *const verstat_place_words[];
 
 /* Reports every unknown or missing name, wrong type, word or value out of range, and what stands in two files. */
 void schema_check(struct tree *tree);

@@ -249,12 +249,12 @@ static void check_good(const char *path)
 
 static void bad_files_are_refused_with_every_reason(void **state)
 {
-	assert_true(each_conf(TEST_DATA "/config/bad", check_bad) >= 200);
+	assert_true(each_conf(TEST_DATA "/config/bad", check_bad) >= 340);
 }
 
 static void good_files_are_taken_with_every_warning(void **state)
 {
-	assert_true(each_conf(TEST_DATA "/config/good", check_good) >= 30);
+	assert_true(each_conf(TEST_DATA "/config/good", check_good) >= 45);
 }
 
 /* --- What a file becomes --- */
@@ -327,7 +327,14 @@ static const char whole[] =
 	"    stale_date = \"reject\"; unsigned_status = 404; reject_status = 403;\n"
 	"    origid = \"9f1d3a52-7c1b-4f0e-8a3d-2b6c5d4e3f21\"; },\n"
 	"  { name = \"many\"; addresses = [ \"198.51.100.1\" ]; customer_by = \"number\"; authenticates_callers = true;\n"
-	"    unknown_customer = \"B\"; credential = \"beta\"; service = \"verify\"; mode = \"forward\"; } );\n"
+	"    unknown_customer = \"B\"; credential = \"beta\"; mode = \"forward\"; },\n"
+	"  { name = \"in\"; addresses = [ \"198.51.100.2\" ]; service = \"verify\"; on_failure = \"continue\"; identity_required = true;\n"
+	"    trusted = true; shadow = true; verstat = \"with-attestation\"; verstat_place = \"both\"; attestation_headers = false;\n"
+	"    treatment = (\n"
+	"      { result = \"no_validation\"; reason = \"orig_mismatch\"; attestation = \"B\"; spc = \"12A\"; x5u_host = \"*.example.net\";\n"
+	"        action = \"reject\"; status = 606; phrase = \"Not Acceptable\"; header = \"Retry-After:  7 \"; },\n"
+	"      { action = \"continue\"; next_hop = \"sip:198.51.100.9:5080;transport=tcp\"; } ); },\n"
+	"  { name = \"usual\"; addresses = [ \"198.51.100.3\" ]; service = \"verify\"; } );\n"
 	"signer: { deadline = \"1s\"; self_check = \"off\"; };\n"
 	"records: { file = \"logs/calls.jsonl\"; };\n"
 	"verification: { freshness = \"2m\"; on_failure = \"reject\"; verstat_failed_on = \"any\"; strict_profile = true;\n"
@@ -401,12 +408,12 @@ static void check_whole_trust(const struct config *config)
 	assert_path(us->crl, "pa.crl");
 	assert_string_equal(us->crl_issuer_anchors, "/pki/pa.pem");
 	assert_string_equal(us->file, in_folder("stirrup.conf"));
-	assert_int_equal(us->line, 28);
+	assert_int_equal(us->line, 35);
 	assert_string_equal(fr->name, "fr");
 	assert_path(fr->anchors, "fr.pem");
 	assert_null(fr->crl);
 	assert_null(fr->crl_issuer_anchors);
-	assert_int_equal(fr->line, 29);
+	assert_int_equal(fr->line, 36);
 }
 
 static void check_whole_customers(const struct config *config)
@@ -439,7 +446,7 @@ static void check_whole_peers(const struct config *config)
 {
 	const struct peer *core = &config->peers[0], *many = &config->peers[1];
 
-	assert_int_equal(config->peer_count, 2);
+	assert_int_equal(config->peer_count, 4);
 	assert_string_equal(core->name, "core");
 	assert_int_equal(core->address_count, 2);
 	assert_int_equal(core->addresses[0].family, AF_INET);
@@ -464,7 +471,7 @@ static void check_whole_peers(const struct config *config)
 	assert_string_equal(core->origid, "9f1d3a52-7c1b-4f0e-8a3d-2b6c5d4e3f21");
 
 	assert_int_equal(many->listener, -1);
-	assert_int_equal(many->service, SERVICE_VERIFY);
+	assert_int_equal(many->service, SERVICE_SIGN);
 	assert_int_equal(many->mode, MODE_FORWARD);
 	assert_int_equal(many->attestation.customer, -1);
 	assert_true(many->attestation.customer_by_number);
@@ -481,6 +488,62 @@ static void check_whole_peers(const struct config *config)
 	assert_null(many->origid);
 }
 
+static void check_whole_treatment(const struct peer *peer)
+{
+	const struct treatment *first = &peer->treatment[0], *second = &peer->treatment[1];
+
+	assert_int_equal(peer->treatment_count, 2);
+	assert_int_equal(first->result, VERIFY_NO_VALIDATION);
+	assert_int_equal(first->reason, VERDICT_ORIG_MISMATCH);
+	assert_int_equal(first->attestation, 'B');
+	assert_string_equal(first->spc, "12A");
+	assert_string_equal(first->x5u_host, "*.example.net");
+	assert_true(first->reject);
+	assert_int_equal(first->status, 606);
+	assert_string_equal(first->phrase, "Not Acceptable");
+	assert_string_equal(first->header, "Retry-After: 7");
+	assert_null(first->next_hop);
+	assert_int_equal(first->line, 25);
+	assert_int_equal(second->result, -1);
+	assert_int_equal(second->reason, -1);
+	assert_int_equal(second->attestation, 0);
+	assert_null(second->spc);
+	assert_null(second->x5u_host);
+	assert_false(second->reject);
+	assert_int_equal(second->status, 0);
+	assert_null(second->phrase);
+	assert_null(second->header);
+	assert_string_equal(second->next_hop, "198.51.100.9:5080;transport=tcp");
+	assert_int_equal(second->line, 27);
+}
+
+static void check_whole_verifying_peers(const struct config *config)
+{
+	const struct peer *in = &config->peers[2], *usual = &config->peers[3];
+
+	assert_int_equal(in->service, SERVICE_VERIFY);
+	assert_int_equal(in->mode, MODE_REDIRECT);
+	assert_int_equal(in->on_failure, ON_FAILURE_CONTINUE);
+	assert_true(in->identity_required);
+	assert_true(in->trusted);
+	assert_true(in->shadow);
+	assert_int_equal(in->verstat_form, VERSTAT_WITH_ATTESTATION);
+	assert_int_equal(in->verstat_place, VERSTAT_IN_BOTH);
+	assert_false(in->attestation_headers);
+	check_whole_treatment(in);
+
+	/* verification.on_failure is reject. */
+	assert_int_equal(usual->on_failure, ON_FAILURE_REJECT);
+	assert_false(usual->identity_required);
+	assert_false(usual->trusted);
+	assert_false(usual->shadow);
+	assert_int_equal(usual->verstat_form, VERSTAT_PLAIN);
+	assert_int_equal(usual->verstat_place, VERSTAT_IN_PAI);
+	assert_true(usual->attestation_headers);
+	assert_int_equal(usual->treatment_count, 0);
+	assert_int_equal(usual->on_error, ON_ERROR_CONTINUE);
+}
+
 static void every_setting_finds_its_place(void **state)
 {
 	struct config *config = good(whole);
@@ -488,6 +551,7 @@ static void every_setting_finds_its_place(void **state)
 	check_whole_groups(config);
 	check_whole_customers(config);
 	check_whole_peers(config);
+	check_whole_verifying_peers(config);
 	check_whole_verification(config);
 	check_whole_trust(config);
 	config_free(config);
@@ -557,6 +621,32 @@ static void a_peer_of_an_unbuilt_listener_is_nowhere(void **state)
 	assert_string_equal(config->peers[0].name, "b");
 	assert_int_equal(config->peers[0].listener, 0);
 	config_free(config);
+}
+
+/* The manual lists them, and a rule may ask for any of them. */
+static void every_reason_of_verification_can_have_a_rule(void **state)
+{
+	char *text = read_text(TEST_DATA "/../../man/stirrup.conf.5");
+
+	for (int i = VERDICT_PASSED; i < VERDICT_COUNT; i++) {
+		const char *word = verdict_word((enum verdict)i);
+		struct config *config;
+		char rule[512];
+
+		if (i == VERDICT_PENDING)
+			continue;
+		snprintf(rule, sizeof rule,
+			"trust = ( { name = \"us\"; anchors = \"roots\"; } );\n"
+			"peers = ( { name = \"a\"; addresses = [ \"192.0.2.1\" ]; service = \"verify\";\n"
+			"  treatment = ( { reason = \"%s\"; action = \"reject\"; } ); } );",
+			word);
+		config = good(rule);
+		assert_int_equal(config->peers[0].treatment[0].reason, i);
+		if (strstr(strstr(text, ".Sh VERIFICATION"), word) == NULL)
+			fail_msg("stirrup.conf(5) does not list %s", word);
+		config_free(config);
+	}
+	free(text);
 }
 
 /* --- Several files --- */
@@ -1209,7 +1299,7 @@ static void the_sample_with_every_setting_is_taken(void **state)
 		fail_msg("%s", said.lines[0]);
 	for (size_t i = 0; i < said.count; i++)
 		assert_non_null(strstr(said.lines[i], "not built in this version"));
-	assert_int_equal(config->peer_count, 3);
+	assert_int_equal(config->peer_count, 4);
 	assert_int_equal(config->workers, defaults->workers);
 	assert_string_equal(config->secret_file, defaults->secret_file);
 	assert_int_equal(config->max_waiting, defaults->max_waiting);
@@ -1240,6 +1330,7 @@ int main(void)
 		cmocka_unit_test(the_only_credential_signs_for_unknown_customers),
 		cmocka_unit_test(no_workers_means_one_for_each_core),
 		cmocka_unit_test(a_peer_of_an_unbuilt_listener_is_nowhere),
+		cmocka_unit_test(every_reason_of_verification_can_have_a_rule),
 		cmocka_unit_test(fragments_add_up_in_the_order_of_their_names),
 		cmocka_unit_test(a_setting_in_two_files_names_both_places),
 		cmocka_unit_test(a_broken_file_hides_nothing_of_the_others),

@@ -95,7 +95,8 @@ static struct config_source *source_of(struct fixture *f, bool with_beta)
 		"\"redirect\";\n"
 		"    unknown_customer = \"C\"; credential = \"%s\"; },\n"
 		"  { name = \"verified\"; addresses = [ \"192.0.2.4\" ]; service = \"verify\"; mode = "
-		"\"redirect\"; } );\n",
+		"\"redirect\"; } );\n"
+		"trust = ( { name = \"us\"; anchors = \"roots.pem\"; } );\n",
 		f->self_check, with_beta ? beta : "", with_beta ? "beta" : "alpha");
 	pki_write(f->pki, "stirrup.conf", text, 0600);
 	pki_path(f->pki, path, "stirrup.conf");
