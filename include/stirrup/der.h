@@ -26,8 +26,9 @@ static inline bool der_next_is(const struct der *in, unsigned char tag)
 	return in->at < in->end && *in->at == tag;
 }
 
-/* Takes one element of this tag (of one octet). False for another tag, for a length that is indefinite or not in its
- * shortest form, which DER forbids, and for one that runs beyond its surroundings; then nothing is taken. */
+/* Takes one element of this tag (of one octet). False for another tag, for a length that is indefinite or not
+ * in its shortest form, which DER forbids, and for one that runs beyond its surroundings; then nothing is
+ * taken. */
 bool der_take(struct der *in, unsigned char tag, struct der *content);
 
 #endif

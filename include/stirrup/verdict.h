@@ -1,4 +1,5 @@
-/* verdict.h: why a call was signed or not, why a token is believed or not: one enum, one translation for each language. */
+/* verdict.h: why a call was signed or not, why a token is believed or not: one enum, one translation for each
+ * language. */
 #ifndef STIRRUP_VERDICT_H
 #define STIRRUP_VERDICT_H
 
@@ -11,10 +12,10 @@ enum verdict {
 	VERDICT_NOT_ENABLED,           /* no credential signs for this peer */
 	VERDICT_POLICY,                /* the level is "unsigned" or "reject" */
 	VERDICT_NOT_BUILT,             /* the peer's service or mode is not in this version */
-	/* what the request says */
+	/* what the request says; the numbers count for verification, too */
 	VERDICT_ALREADY_SIGNED,        /* carries a "shaken" Identity */
-	VERDICT_ANONYMOUS,             /* no number: anonymous From and no usable P-Asserted-Identity; verification, too */
-	VERDICT_NUMBER_FORMAT,         /* the calling or called number has no canonical form (RFC 8224 8.3); verification, too */
+	VERDICT_ANONYMOUS,             /* no number: anonymous From and no usable P-Asserted-Identity */
+	VERDICT_NUMBER_FORMAT,         /* the calling or called number has no canonical form (RFC 8224 8.3) */
 	VERDICT_STALE_DATE,            /* RFC 8224 4.1 */
 	VERDICT_NO_CONTACT,            /* every Contact would equal the Request-URI or us (RFC 3261 8.3) */
 	VERDICT_CANCELLED,             /* the caller gave up while the call waited */
@@ -34,14 +35,14 @@ enum verdict {
 	VERDICT_PENDING,               /* not decided yet: the facts of the certificate are missing */
 	/* what the Identity header fields say (RFC 8224 section 4) */
 	VERDICT_NO_IDENTITY,
-	VERDICT_UNSUPPORTED_PPT,       /* ignored, not failed (RFC 8224 section 6.2, step 1); also a base PASSporT in compact form */
+	VERDICT_UNSUPPORTED_PPT,       /* ignored, not failed (RFC 8224 6.2); compact form without ppt, too */
 	VERDICT_TOO_MANY_IDENTITIES,   /* those beyond the cap are not looked at */
 	VERDICT_MALFORMED_IDENTITY,
 	VERDICT_NO_INFO,
 	VERDICT_BAD_INFO_URI,          /* not a URI that is fetched (ATIS-1000074 section 5.3.1) */
 	/* what the token says (RFC 8225, RFC 8588) */
 	VERDICT_COMPACT_FORM,          /* forbidden for "shaken" */
-	VERDICT_MALFORMED_PASSPORT,    /* not three parts, not base64url, not JSON, a member of the wrong type, too long */
+	VERDICT_MALFORMED_PASSPORT,    /* not three parts, not base64url, not JSON, too long */
 	VERDICT_MISSING_HEADER_MEMBER, /* alg, ppt, typ or x5u */
 	VERDICT_INFO_MISMATCH,         /* x5u is not the info URI */
 	VERDICT_BAD_TYP,
@@ -49,7 +50,7 @@ enum verdict {
 	VERDICT_BAD_PPT,               /* of the token, where the header field says another */
 	VERDICT_CRITICAL_EXTENSION,    /* "crit" (RFC 7515 section 4.1.11) */
 	VERDICT_MISSING_CLAIM,
-	VERDICT_BAD_CLAIM,             /* there, but not as the RFC wants it: an iat in quotes, an empty dest */
+	VERDICT_BAD_CLAIM,             /* there, but not as it must be: an iat in quotes, an empty dest */
 	VERDICT_BAD_ATTEST,
 	/* what the token says of another call than this one */
 	VERDICT_STALE_IAT,
@@ -74,7 +75,8 @@ enum verdict {
 };
 #define VERDICT_COUNT (VERDICT_FETCHER_BUSY + 1)
 
-/* The cause classes that an operator looks for first when a call has no Identity, or when its token is not believed. */
+/* The cause classes that an operator looks for first when a call has no Identity, or when its token is not
+ * believed. */
 enum verdict_cause {
 	CAUSE_NONE,
 	CAUSE_NOT_ENABLED,
@@ -96,18 +98,20 @@ struct sip_status {
 	const char *phrase; /* static */
 };
 
-/* What a call gets that is refused for it: RFC 8224 section 6.2.2, and as ATIS-1000082 has it where the RFC leaves a choice. */
+/* What a call gets that is refused for it: RFC 8224 section 6.2.2, and as ATIS-1000082 has it where the RFC leaves
+ * a choice. */
 struct sip_status verdict_sip_status(enum verdict verdict);
 
-/* RFC 8224's phrase of one of its statuses (403, 428, 436, 437, 438), and RFC 3261's of 503 and 603. NULL for others. */
+/* RFC 8224's phrase of one of its statuses (403, 428, 436, 437, 438), and RFC 3261's of 503 and 603. NULL for
+ * others. */
 const char *verdict_reject_phrase(unsigned status);
 
-/* Whether a token was judged and found wanting: such a one is reported in a Reason header field (RFC 9410) and answered
- * by on_failure. False where there was no token to judge, or no way to judge it. */
+/* Whether a token was judged and found wanting: such a one is reported in a Reason header field (RFC 9410), and is
+ * Failed where all failures are. False where there was no token to judge, or no way to judge it. */
 bool verdict_refuses_token(enum verdict verdict);
 
-/* TN-Validation-Failed by ATIS-1000082: only a chain that is not trusted, revoked ones too, and a bad signature; all else
- * that does not pass is No-TN-Validation. */
+/* TN-Validation-Failed by ATIS-1000082: only a chain that is not trusted, revoked ones too, and a bad signature; all
+ * else that does not pass is No-TN-Validation. */
 bool verdict_is_failed(enum verdict verdict);
 
 /* What a verified call is worth: verstat's three values. */

@@ -18,7 +18,8 @@ static bool first_pai_number(struct tn *tn, const struct call_facts *facts, cons
 	return false;
 }
 
-static enum tn_kind tn_of_header(struct tn *tn, struct span value, const struct dial_plan *plan, struct span *uri)
+static enum tn_kind tn_of_header(
+	struct tn *tn, struct span value, const struct dial_plan *plan, struct span *uri)
 {
 	struct name_addr item;
 
@@ -52,8 +53,8 @@ enum tn_kind call_orig(struct tn *tn, const struct call_facts *facts, enum ident
 	return kind;
 }
 
-enum tn_kind call_dest(struct tn *tn, char uri[DEST_URI_SIZE], bool *emergency, const struct call_facts *facts,
-	const struct dial_plan *plan)
+enum tn_kind call_dest(struct tn *tn, char uri[DEST_URI_SIZE], bool *emergency,
+	const struct call_facts *facts, const struct dial_plan *plan)
 {
 	struct tn unused;
 	struct span to;

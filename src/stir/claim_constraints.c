@@ -4,7 +4,7 @@
 
 #include "stirrup/der.h"
 
-/* RFC 9118 section 3, in a module with explicit tags (appendix A); RFC 8226 section 8 is the same without mustExclude:
+/* RFC 9118 section 3, in a module with explicit tags (appendix A); RFC 8226 section 8 lacks mustExclude:
  *   EnhancedJWTClaimConstraints ::= SEQUENCE {
  *     mustInclude [0] JWTClaimNames OPTIONAL,
  *     permittedValues [1] JWTClaimValuesList OPTIONAL,
@@ -103,7 +103,8 @@ static const char *decode(struct constraints *out, const unsigned char *der, siz
 		return "no constraint in it";
 	if (!take_list(&content, DER_EXPLICIT(0), &out->must_include) || !are_names(out->must_include))
 		return "mustInclude is not a list of names in DER";
-	if (!take_list(&content, DER_EXPLICIT(1), &out->permitted_values) || !are_values(out->permitted_values))
+	if (!take_list(&content, DER_EXPLICIT(1), &out->permitted_values) ||
+		!are_values(out->permitted_values))
 		return "permittedValues is not a list of names and values in DER";
 	out->must_exclude = (struct der){ content.at, content.at };
 	if (enhanced &&
@@ -148,8 +149,8 @@ static bool has_one_of(const struct passport *passport, struct span claim, struc
 	return false;
 }
 
-bool claim_constraints_allow(const unsigned char *der, size_t length, bool enhanced, const struct passport *passport,
-	char *why, size_t why_size)
+bool claim_constraints_allow(const unsigned char *der, size_t length, bool enhanced,
+	const struct passport *passport, char *why, size_t why_size)
 {
 	struct constraints constraints;
 	struct span claim;

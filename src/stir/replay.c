@@ -5,7 +5,8 @@
 
 #include <openssl/sha.h>
 
-/* A token has one set of places; nothing is ever moved, so a look-up costs the same however full the table is. */
+/* A token has one set of places; nothing is ever moved, so a look-up costs the same however full the table
+ * is. */
 #define PLACES_PER_SET 8
 
 struct seen {

@@ -3,7 +3,8 @@
 #include <string.h>
 #include <strings.h>
 
-/* Hosts are compared whatever their letter case (RFC 3986 section 3.2.2). "*." stands for at least one label. */
+/* Hosts are compared whatever their letter case (RFC 3986 section 3.2.2). "*." stands for at least one label.
+ */
 static bool host_matches(const char *pattern, const char *host)
 {
 	size_t suffix, length;
