@@ -65,6 +65,10 @@ void verify_reopen(struct verification *verification, size_t index);
 /* Decides a pending identity without facts: VERDICT_FETCHER_TIMEOUT or VERDICT_FETCHER_BUSY. */
 void verify_give_up(struct verification *verification, size_t index, enum verdict verdict);
 
+/* Turns one that passed into VERDICT_REPLAYED, where policy has it fail: the call is then Failed, unless another one
+ * passed. */
+void verify_refuse_replay(struct verification *verification, size_t index);
+
 /* What the call is worth once nothing is pending: one good token is enough (RFC 8224 6.2.1). failed_on_any:
  * every refused token makes it Failed, else only an untrusted chain or a bad signature (ATIS-1000082's
  * table). *deciding is the index of the identity that decided, -1: none. */

@@ -435,6 +435,12 @@ void verify_give_up(struct verification *verification, size_t index, enum verdic
 						: "the certificate did not come in time");
 }
 
+void verify_refuse_replay(struct verification *verification, size_t index)
+{
+	assert(index < verification->count && verification->identities[index].verdict == VERDICT_PASSED);
+	decide(&verification->identities[index], VERDICT_REPLAYED, "passed, but seen for another call");
+}
+
 /* --- The call --- */
 
 /* How much a verdict says of the call: the one that says most decides where none passed. */
@@ -442,7 +448,7 @@ static int weight(enum verdict verdict)
 {
 	if (verdict == VERDICT_PASSED)
 		return 4;
-	if (verdict_is_failed(verdict))
+	if (verdict_is_failed(verdict) || verdict == VERDICT_REPLAYED)
 		return 3;
 	if (verdict_refuses_token(verdict))
 		return 2;
@@ -465,7 +471,9 @@ enum verify_result verify_conclude(
 	}
 	if (*reason == VERDICT_PASSED)
 		return VERIFY_PASSED;
-	if (verdict_is_failed(*reason) || (failed_on_any && verdict_refuses_token(*reason)))
+	/* A replay is refused only where policy wants it Failed. */
+	if (verdict_is_failed(*reason) || *reason == VERDICT_REPLAYED ||
+		(failed_on_any && verdict_refuses_token(*reason)))
 		return VERIFY_FAILED;
 	return VERIFY_NO_VALIDATION;
 }
