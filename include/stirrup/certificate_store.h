@@ -20,13 +20,25 @@ struct stored_chain {
 	int64_t refresh_after;
 };
 
-/* NULL with the reason in why when the directory cannot be used; a damaged store is set aside and begun anew, and the log says so. */
+#define STORED_CHAIN_MAX 65536
+#define STORE_NOTE_MAX 64
+
+/* Makes the directory if only that is missing. NULL with the reason in why when it cannot be used, also because another
+ * process uses it. What is found is copied before use, by a child process that is forked for that and needs as much disk
+ * again: damaged entries are dropped, a damaged file is set aside beside what could be read of it, and the log says so. */
 struct certificate_store *certificate_store_open(const char *directory, size_t entries_max, size_t bytes_max, char *why, size_t why_size);
 void certificate_store_close(struct certificate_store *store); /* NULL is fine */
 
+/* False: not there, or damaged, and then there no more. */
 bool certificate_store_get(struct certificate_store *store, const char *x5u, struct stored_chain *chain);
+/* False when it is longer than STORED_CHAIN_MAX or the disk does not take it; the old entry is still there then. Written
+ * without waiting for the disk: what a crash of the machine loses is fetched again. */
 bool certificate_store_put(struct certificate_store *store, const char *x5u, const struct stored_chain *chain);
 bool certificate_store_remove(struct certificate_store *store, const char *x5u);
 size_t certificate_store_count(const struct certificate_store *store);
+
+/* A few octets of the owner's beside the chains; never evicted. The length of what there is (0: nothing). */
+bool certificate_store_set_note(struct certificate_store *store, const void *note, size_t length);
+size_t certificate_store_note(struct certificate_store *store, unsigned char note[STORE_NOTE_MAX]);
 
 #endif

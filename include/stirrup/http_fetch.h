@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "stirrup/config.h"
+#include "stirrup/network.h"
 #include "stirrup/span.h"
 
 #define HTTP_BODY_MAX 65536
