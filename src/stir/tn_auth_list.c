@@ -290,6 +290,12 @@ size_t tn_auth_list_number_count(const struct tn_auth_list *list)
 	return list->number_count;
 }
 
+const char *tn_auth_list_number(const struct tn_auth_list *list, size_t index, uint64_t *count)
+{
+	*count = list->numbers[index].count;
+	return list->numbers[index].start;
+}
+
 bool tn_auth_list_has_spc(const struct tn_auth_list *list, const char *spc)
 {
 	for (size_t i = 0; i < list->spc_count; i++)
@@ -319,4 +325,62 @@ bool tn_auth_list_covers(const struct tn_auth_list *list, const struct tn *tn)
 		if (covers(&list->numbers[i], tn))
 			return true;
 	return false;
+}
+
+/* How many numbers from this value on, all of that length, an entry has. */
+static uint64_t reach(const struct number *number, uint64_t value, size_t length)
+{
+	uint64_t start;
+
+	if (strlen(number->start) != length || strpbrk(number->start, "#*") != NULL)
+		return 0;
+	start = value_of(number->start);
+	return value >= start && value - start < number->count ? number->count - (value - start) : 0;
+}
+
+/* Several entries together may cover what none of them covers alone. */
+static bool covers_range(const struct tn_auth_list *list, const struct number *inner)
+{
+	size_t length = strlen(inner->start);
+	uint64_t value = value_of(inner->start), left_over = inner->count;
+
+	while (left_over > 0) {
+		uint64_t longest = 0;
+
+		for (size_t i = 0; i < list->number_count; i++) {
+			uint64_t reached = reach(&list->numbers[i], value, length);
+
+			longest = reached > longest ? reached : longest;
+		}
+		if (longest == 0)
+			return false;
+		if (longest >= left_over)
+			return true;
+		value += longest;
+		left_over -= longest;
+	}
+	return true;
+}
+
+static bool covers_entry(const struct tn_auth_list *list, const struct number *inner)
+{
+	struct tn tn;
+
+	if (strpbrk(inner->start, "#*") == NULL)
+		return covers_range(list, inner);
+	strcpy(tn.digits, inner->start);
+	return tn_auth_list_covers(list, &tn);
+}
+
+bool tn_auth_list_encompasses(const struct tn_auth_list *list, const struct tn_auth_list *inner)
+{
+	for (size_t i = 0; i < inner->spc_count; i++)
+		if (!tn_auth_list_has_spc(list, inner->spcs[i]))
+			return false;
+	if (list->spc_count > 0)
+		return true;
+	for (size_t i = 0; i < inner->number_count; i++)
+		if (!covers_entry(list, &inner->numbers[i]))
+			return false;
+	return true;
 }

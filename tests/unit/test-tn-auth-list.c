@@ -412,9 +412,63 @@ static void test_agrees_with_certificates_in_use(void **state)
 	assert_true(good > 1500);
 }
 
+/* RFC 9060 section 4.1: equal to or a subset. */
+static void test_encompasses_what_it_covers(void **state)
+{
+	/* codes: 1234; 1234 and 5678. Numbers: 12155550100 and 100; 12155550100 alone; 12155550150 and 100; *67 */
+	static const char one_code[] = "3008a006160431323334", two_codes[] = "3010a006160431323334a006160435363738";
+	static const char hundred[] = "3014a1123010160b3132313535353530313030020164";
+	static const char first[] = "300fa20d160b3132313535353530313030", last[] = "300fa20d160b3132313535353530313939";
+	static const char after[] = "300fa20d160b3132313535353530323030";
+	static const char later[] = "3014a1123010160b3132313535353530313530020164";
+	static const char both[] = "3028a1123010160b3132313535353530313030020164a1123010160b3132313535353530313530020164";
+	static const char across[] = "3015a1133011160b313231353535353031303002020096";
+	static const char star[] = "3007a20516032a3637", code_and_first[] = "3017a006160431323334a20d160b3132313535353530313030";
+	static const struct {
+		const char *list, *inner;
+		bool encompasses;
+	} cases[] = {
+		{ one_code, one_code, true }, { two_codes, one_code, true }, { one_code, two_codes, false },
+		{ hundred, hundred, true }, { hundred, first, true }, { hundred, last, true }, { hundred, after, false },
+		{ hundred, later, false }, { first, hundred, false }, { later, first, false }, { both, across, true },
+		{ hundred, across, false }, { later, across, false }, { both, later, true }, { star, star, true },
+		{ hundred, star, false }, { star, first, false }, { hundred, one_code, false },
+		/* Which numbers belong to a code is nowhere in a certificate. */
+		{ one_code, hundred, true }, { one_code, code_and_first, true }, { hundred, code_and_first, false },
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		const char *why;
+		struct tn_auth_list *list = decode_hex(cases[i].list, &why), *inner = decode_hex(cases[i].inner, &why);
+
+		assert_non_null(list);
+		assert_non_null(inner);
+		if (tn_auth_list_encompasses(list, inner) != cases[i].encompasses)
+			fail_msg("case %zu", i);
+		tn_auth_list_free(list);
+		tn_auth_list_free(inner);
+	}
+}
+
+static void test_lends_its_numbers(void **state)
+{
+	const char *why;
+	struct tn_auth_list *list = decode_hex("3023a20d160b3132313535353530313030a1123010160b3132313535353530313530020164", &why);
+	uint64_t count;
+
+	assert_non_null(list);
+	assert_string_equal(tn_auth_list_number(list, 0, &count), "12155550100");
+	assert_int_equal(count, 1);
+	assert_string_equal(tn_auth_list_number(list, 1, &count), "12155550150");
+	assert_int_equal(count, 100);
+	tn_auth_list_free(list);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_encompasses_what_it_covers),
+		cmocka_unit_test(test_lends_its_numbers),
 		cmocka_unit_test(test_reads_every_entry),
 		cmocka_unit_test(test_keeps_several_codes_in_order),
 		cmocka_unit_test(test_covers_what_it_lists),
