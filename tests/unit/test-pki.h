@@ -164,7 +164,8 @@ static inline char *pki_text_of(BIO *bio)
 
 	text = calloc(1, (size_t)length + 1);
 	pki_must(text != NULL, "memory");
-	memcpy(text, data, (size_t)length);
+	if (length > 0)
+		memcpy(text, data, (size_t)length);
 	BIO_free(bio);
 	return text;
 }
