@@ -12,7 +12,9 @@
 #include "stirrup/recorder.h"
 #include "stirrup/signer.h"
 #include "stirrup/supervisor.h"
+#include "stirrup/trust_files.h"
 #include "stirrup/worker.h"
+#include "stirrup/fetcher.h"
 
 #define DEFAULT_CONFIG "/etc/stirrup/stirrup.conf"
 
@@ -42,8 +44,10 @@ static int check(const char *path)
 		printf("error: %s\n", why);
 	if (source != NULL && report != NULL) {
 		config = config_parse(source, report);
-		if (config != NULL)
+		if (config != NULL) {
 			signer_check_credentials(config, report);
+			trust_check_files(config, report);
+		}
 		config_report_each(report, print_finding, NULL);
 		errors = config_report_errors(report);
 	}
@@ -69,6 +73,8 @@ static int be_child(const char *role, const char *title)
 		return worker_main(CHILD_CONTROL_FD);
 	if (strcmp(role, "signer") == 0)
 		return signer_main(CHILD_CONTROL_FD);
+	if (strcmp(role, "fetcher") == 0)
+		return fetcher_main(CHILD_CONTROL_FD);
 	if (strcmp(role, "recorder") == 0)
 		return recorder_main(CHILD_CONTROL_FD);
 	return 2;

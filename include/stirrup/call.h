@@ -13,6 +13,7 @@
 #include "stirrup/reply_path.h"
 #include "stirrup/sign.h"
 #include "stirrup/sip_request.h"
+#include "stirrup/verify.h"
 
 /* A configuration in use. Calls that began under it end under it. */
 struct generation {
@@ -33,7 +34,10 @@ struct call {
 	struct call_digest digest;
 	struct generation *generation;   /* a reference */
 	const struct peer *peer;         /* of that generation */
-	struct sign_decision decision;
+	struct sign_decision decision;   /* service "sign" */
+	struct verification *verification; /* service "verify": owned; NULL */
+	bool waited;                     /* for the facts of a certificate */
+	unsigned renewed;                /* bit i: the certificate of identity i was asked for once more */
 	char origid[ORIGID_SIZE];
 	char source[NET_TEXT_SIZE];
 	int64_t arrived_us;              /* monotonic */

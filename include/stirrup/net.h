@@ -10,6 +10,9 @@
 /* "192.0.2.1:5060", "[2001:db8::1]:5060". An IPv4-mapped IPv6 address is written as IPv4. */
 void net_text(char out[NET_TEXT_SIZE], const struct sockaddr *address);
 
+/* The address alone, without [] and port: "192.0.2.1", "2001:db8::1". */
+void net_host(char out[NET_TEXT_SIZE], const struct sockaddr *address);
+
 /* Host byte order; 0 when it is neither IPv4 nor IPv6. */
 unsigned net_port(const struct sockaddr_storage *address);
 void net_set_port(struct sockaddr_storage *address, unsigned port);

@@ -10,6 +10,17 @@
 #define RECORD_MAX 8192
 #define RECORD_STRING_MAX 512 /* octets of any one string that are kept: a caller's Call-ID must not cost a record */
 
+/* One Identity header field that was judged. */
+struct record_identity {
+	const char *ppt;
+	const char *x5u;
+	const char *spc;
+	char attest;              /* 0: none */
+	const char *origid;
+	const char *result;       /* passed failed no_validation */
+	const char *reason;       /* NULL: passed */
+};
+
 /* Everything is borrowed. An empty or NULL string, an empty span are written as null. */
 struct record {
 	int64_t time_us;          /* arrival, since 1970 */
@@ -35,6 +46,11 @@ struct record {
 	unsigned status;          /* what we decided to answer; 0: nothing */
 	const char *next_hop;
 	unsigned final_status;    /* what the caller got; 0: nothing */
+	const char *const *removed; /* names of what a peer is not believed: verstat, Attestation-Info ... */
+	size_t removed_count;
+	const struct record_identity *identities;
+	size_t identity_count;
+	const char *cache;        /* where the certificates came from: "hit", "miss" */
 	int64_t microseconds;     /* from arrival to the answer */
 };
 

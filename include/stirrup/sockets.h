@@ -1,9 +1,10 @@
-/* sockets.h: the sockets under Sofia-SIP. The supervisor binds them and keeps them open; a worker puts them under
- * Sofia's transports, filters what arrives before anything parses it, and steers each call to its owner.
+/* sockets.h: the sockets under Sofia-SIP. The supervisor binds them and keeps them open. A worker reads UDP itself: it
+ * filters what arrives before anything parses it, and steers each call to its owner. Connections are Sofia's to read, and
+ * sending is, too, but for our own answers over UDP.
  *
  * Sofia-SIP has no call for any of this. Its library is linked without -Bsymbolic, so that the functions of its su and
- * tport layers that sockets.c defines under their own names (tport_bind_socket, su_getmsgsize, su_vrecv, su_vsend,
- * su_soerror, su_getaddrinfo) are used in place of its own. sockets_self_test() tells whether that really happened. */
+ * tport layers that sockets.c defines under their own names (tport_bind_socket, su_getmsgsize, su_soerror, su_getaddrinfo)
+ * are used in place of its own. sockets_self_test() tells whether that really happened. */
 #ifndef STIRRUP_SOCKETS_H
 #define STIRRUP_SOCKETS_H
 
@@ -12,10 +13,11 @@
 #include <sys/socket.h>
 
 #include "stirrup/config.h"
+#include "stirrup/span.h"
 
 #define SOCKETS_MAX 64           /* listeners of one process, over all reloads */
 #define SOCKETS_WORKERS_MAX 64
-#define SOCKETS_HANDOVER_PORT 1  /* the address 127.0.0.1:1 names the hand-over channel to Sofia */
+#define SOCKETS_DATAGRAMS_MAX 16 /* read at once */
 #define HEADER_LINES_MAX 256     /* Sofia's parser is quadratic in them: 4,000 lines take 0.1 s */
 
 /* Whether a peer may speak from source on that listener of the current configuration. */
@@ -34,11 +36,19 @@ void sockets_map(const struct config *config);
 /* The slot of this transport and address, -1 without. */
 int sockets_slot(const struct listener *listener);
 
-/* Where other workers' datagrams come in, and where to send theirs. */
-void sockets_set_handover_read(int fd);
+/* Where to send other workers' datagrams. */
 void sockets_set_handover_write(unsigned worker, int fd);
 
-/* Where the message that Sofia is delivering right now came from. Valid within its message callback only. */
+/* The descriptor to be watched for a UDP slot; -1 for another. */
+int sockets_fd(int slot);
+
+/* Reads what is there, at most SOCKETS_DATAGRAMS_MAX, and gives each datagram that is this worker's to deliver, with
+ * sockets_arrival() set. From a slot, or from the channel by which other workers hand over what is ours. */
+typedef void sockets_deliver(struct span datagram, void *context);
+void sockets_read(int slot, sockets_deliver *deliver, void *context);
+void sockets_read_handed_over(int channel, sockets_deliver *deliver, void *context);
+
+/* Where the message that is being delivered right now came from. Valid within deliver and Sofia's message callback. */
 struct arrival {
 	int slot;
 	int listener;            /* in the current configuration; -1: gone, or a stream that no listener explains */

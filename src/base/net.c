@@ -2,30 +2,48 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
-#include <stdio.h>
 #include <string.h>
+
+#include "stirrup/writer.h"
+
+static bool is_mapped(const struct sockaddr *address)
+{
+	return address->sa_family == AF_INET6 &&
+		IN6_IS_ADDR_V4MAPPED(&((const struct sockaddr_in6 *)(const void *)address)->sin6_addr);
+}
+
+void net_host(char out[NET_TEXT_SIZE], const struct sockaddr *address)
+{
+	const struct sockaddr_in *in = (const void *)address;
+	const struct sockaddr_in6 *in6 = (const void *)address;
+
+	out[0] = '\0';
+	if (address->sa_family == AF_INET)
+		inet_ntop(AF_INET, &in->sin_addr, out, NET_TEXT_SIZE);
+	else if (is_mapped(address))
+		inet_ntop(AF_INET, in6->sin6_addr.s6_addr + 12, out, NET_TEXT_SIZE);
+	else if (address->sa_family == AF_INET6)
+		inet_ntop(AF_INET6, &in6->sin6_addr, out, NET_TEXT_SIZE);
+}
 
 void net_text(char out[NET_TEXT_SIZE], const struct sockaddr *address)
 {
-	char host[INET6_ADDRSTRLEN] = "";
+	struct sockaddr_storage copy = { 0 };
+	struct writer writer = writer_on(out, NET_TEXT_SIZE);
+	bool bracketed = address->sa_family == AF_INET6 && !is_mapped(address);
+	char host[NET_TEXT_SIZE];
 
 	out[0] = '\0';
-	if (address->sa_family == AF_INET) {
-		const struct sockaddr_in *in = (const void *)address;
-
-		inet_ntop(AF_INET, &in->sin_addr, host, sizeof host);
-		snprintf(out, NET_TEXT_SIZE, "%s:%u", host, ntohs(in->sin_port));
-	} else if (address->sa_family == AF_INET6) {
-		const struct sockaddr_in6 *in6 = (const void *)address;
-
-		if (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr)) {
-			inet_ntop(AF_INET, in6->sin6_addr.s6_addr + 12, host, sizeof host);
-			snprintf(out, NET_TEXT_SIZE, "%s:%u", host, ntohs(in6->sin6_port));
-		} else {
-			inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof host);
-			snprintf(out, NET_TEXT_SIZE, "[%s]:%u", host, ntohs(in6->sin6_port));
-		}
-	}
+	net_host(host, address);
+	if (host[0] == '\0')
+		return;
+	memcpy(&copy, address,
+		address->sa_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6));
+	writer_text(&writer, bracketed ? "[" : "");
+	writer_text(&writer, host);
+	writer_text(&writer, bracketed ? "]:" : ":");
+	writer_number(&writer, net_port(&copy));
+	writer_end(&writer);
 }
 
 unsigned net_port(const struct sockaddr_storage *address)

@@ -217,6 +217,45 @@ static void put_passport(struct writer *w, const struct record *record)
 	put_string(w, record->spc);
 }
 
+static void put_removed(struct writer *w, const struct record *record)
+{
+	writer_text(w, ",\"removed\":[");
+	for (size_t i = 0; i < record->removed_count; i++) {
+		writer_text(w, i > 0 ? "," : "");
+		put_string(w, record->removed[i]);
+	}
+	writer_text(w, "]");
+}
+
+static void put_identity(struct writer *w, const struct record_identity *identity)
+{
+	writer_text(w, "{\"ppt\":");
+	put_string(w, identity->ppt);
+	writer_text(w, ",\"x5u\":");
+	put_string(w, identity->x5u);
+	writer_text(w, ",\"spc\":");
+	put_string(w, identity->spc);
+	writer_text(w, ",\"attest\":");
+	put_span(w, (struct span){ &identity->attest, identity->attest != 0 });
+	writer_text(w, ",\"origid\":");
+	put_string(w, identity->origid);
+	writer_text(w, ",\"result\":");
+	put_string(w, identity->result);
+	writer_text(w, ",\"reason\":");
+	put_string(w, identity->reason);
+	writer_text(w, "}");
+}
+
+static void put_identities(struct writer *w, const struct record *record)
+{
+	writer_text(w, ",\"identities\":[");
+	for (size_t i = 0; i < record->identity_count; i++) {
+		writer_text(w, i > 0 ? "," : "");
+		put_identity(w, &record->identities[i]);
+	}
+	writer_text(w, "]");
+}
+
 static void put_outcome(struct writer *w, const struct record *record)
 {
 	writer_text(w, ",\"result\":");
@@ -233,7 +272,11 @@ static void put_outcome(struct writer *w, const struct record *record)
 	put_string(w, record->next_hop);
 	writer_text(w, ",\"final_status\":");
 	put_number_or_null(w, record->final_status);
-	writer_text(w, ",\"removed\":[],\"identities\":[],\"cache\":null,\"microseconds\":");
+	put_removed(w, record);
+	put_identities(w, record);
+	writer_text(w, ",\"cache\":");
+	put_string(w, record->cache);
+	writer_text(w, ",\"microseconds\":");
 	put_number(w, record->microseconds);
 	writer_text(w, "}\n");
 }

@@ -45,6 +45,10 @@ void call_release(struct call *call)
 	reply_path_close(&call->path);
 	generation_unref(call->generation);
 	call->generation = NULL;
+	if (call->verification != NULL)
+		verification_clear(call->verification);
+	free(call->verification);
+	call->verification = NULL;
 	if (call->message != NULL)
 		msg_destroy(call->message);
 	call->message = NULL;

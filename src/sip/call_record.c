@@ -57,6 +57,60 @@ static void fill_signature(struct record *record, const struct call *call, const
 	record->spc = credential->spc;
 }
 
+/* --- service "verify" --- */
+
+/* A PASSporT of ours and how it fared, as the record tells it. */
+static void describe_identity(struct record_identity *out, const struct verify_identity *identity)
+{
+	const struct passport *passport = identity->passport;
+
+	*out = (struct record_identity){ .spc = identity->spc, .attest = identity->attest };
+	if (passport != NULL) {
+		out->ppt = passport_ppt(passport);
+		out->x5u = passport_x5u(passport);
+		out->origid = passport_origid(passport);
+	}
+	if (identity->verdict == VERDICT_PASSED) {
+		out->result = verify_result_word(VERIFY_PASSED);
+	} else {
+		out->result = verify_result_word(
+			verdict_is_failed(identity->verdict) ? VERIFY_FAILED : VERIFY_NO_VALIDATION);
+		out->reason = verdict_word(identity->verdict);
+	}
+}
+
+static void fill_verification(struct record *record, const struct call *call, const struct call_outcome *outcome)
+{
+	static struct record_identity identities[VERIFY_IDENTITIES_MAX];
+	const struct verification *verification = call->verification;
+	const struct verify_identity *deciding = outcome->deciding;
+
+	for (size_t i = 0; i < verification->count; i++)
+		describe_identity(&identities[i], &verification->identities[i]);
+	record->identities = identities;
+	record->identity_count = verification->count;
+	if (verification->orig_kind == TN_NUMBER)
+		record->orig = verification->orig.digits;
+	if (verification->dest.digits[0] != '\0')
+		record->dest = verification->dest.digits;
+	else if (verification->dest_uri[0] != '\0')
+		record->dest = verification->dest_uri;
+	record->removed = outcome->removed;
+	record->removed_count = outcome->removed_count;
+	record->cache = verification->count == 0 ? NULL : call->waited ? "miss" : "hit";
+	if (deciding == NULL)
+		return;
+	record->attest = deciding->attest;
+	record->spc = deciding->spc;
+	if (deciding->passport != NULL) {
+		record->origid = passport_origid(deciding->passport);
+		record->iat = passport_iat(deciding->passport);
+		record->x5u = passport_x5u(deciding->passport);
+	}
+}
+
+/* --- All services --- */
+
 void call_record_flush(struct worker *worker)
 {
 	char *bytes = worker->record_backlog.bytes;
@@ -80,7 +134,7 @@ static bool keep_back(struct worker *worker, const char *line, size_t length)
 		return false;
 	memcpy(worker->record_backlog.bytes + worker->record_backlog.length, line, length);
 	worker->record_backlog.length += length;
-	signer_client_start_ticking(worker);
+	deadlines_start(worker);
 	return true;
 }
 
@@ -109,11 +163,14 @@ void call_record_send(struct worker *worker, const struct call *call, const stru
 
 	if (worker->recorder < 0 || config->records_file == NULL)
 		return;
-	if (outcome->verdict != VERDICT_SIGNED) {
+	if (outcome->verdict != VERDICT_SIGNED && outcome->verdict != VERDICT_PASSED) {
 		record.reason = verdict_word(outcome->verdict);
 		record.cause = verdict_cause_word(verdict_cause(outcome->verdict));
 	}
-	fill_decision(&record, call);
+	if (call->verification != NULL)
+		fill_verification(&record, call, outcome);
+	else
+		fill_decision(&record, call);
 	if (call->decision.credential >= 0 && outcome->verdict == VERDICT_SIGNED)
 		fill_signature(&record, call, outcome);
 	else if (call->decision.credential >= 0)

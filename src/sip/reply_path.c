@@ -6,7 +6,6 @@
 
 #include <sofia-sip/msg.h>
 #include <sofia-sip/nta_tport.h>
-#include <sofia-sip/sip_header.h>
 
 #include "stirrup/log.h"
 #include "stirrup/net.h"
@@ -51,7 +50,7 @@ static void log_lost(const struct reply_path *path, const char *why)
 /* Sofia's transport takes messages only, so the finished bytes are made into one; it sends their received form. */
 static void send_on_connection(const struct reply_path *path, struct span answer)
 {
-	msg_t *message = msg_make(sip_default_mclass(), MSG_FLG_EXTRACT_COPY, answer.at, (ssize_t)answer.length);
+	msg_t *message = sip_message_parse(answer);
 	tport_t *sent = NULL;
 
 	if (message != NULL) {

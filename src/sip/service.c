@@ -1,10 +1,18 @@
 #include "worker_state.h"
 
+#include <stdio.h>
+
 #include <sofia-sip/msg.h>
+#include <sofia-sip/msg_header.h>
 #include <sofia-sip/nta_tport.h>
+#include <sofia-sip/sip_header.h>
+#include <sofia-sip/sip_util.h>
+#include <sofia-sip/su_alloc.h>
 #include <sofia-sip/tport.h>
 
 #include "stirrup/clock.h"
+#include "stirrup/raw_answer.h"
+#include "stirrup/via.h"
 
 #define METHODS "INVITE, ACK, CANCEL, OPTIONS"
 
@@ -25,7 +33,7 @@ static void answer_now(struct worker *worker, struct call *call, unsigned status
 
 static bool is_built(const struct peer *peer)
 {
-	return peer->service == SERVICE_SIGN && peer->mode == MODE_REDIRECT;
+	return peer->mode == MODE_REDIRECT;
 }
 
 static void refuse_not_built(struct worker *worker, struct call *call)
@@ -33,7 +41,7 @@ static void refuse_not_built(struct worker *worker, struct call *call)
 	struct call_outcome outcome = {
 		.result = "rejected",
 		.verdict = VERDICT_NOT_BUILT,
-		.rule = "this version signs by redirect only",
+		.rule = "this version signs and verifies by redirect only",
 		.status = 503,
 	};
 
@@ -55,14 +63,39 @@ static bool is_repeat(struct worker *worker, struct call *call)
 	return waiting_calls_find(worker->waiting, &call->digest) != NULL;
 }
 
+static void serve(struct worker *worker, struct call *call)
+{
+	switch (call->peer->service) {
+	case SERVICE_SIGN:
+		sign_call(worker, call);
+		break;
+	case SERVICE_VERIFY:
+		verify_call(worker, call);
+		break;
+	}
+}
+
+static bool is_ready(const struct worker *worker, const struct peer *peer)
+{
+	if (!is_built(peer) || worker->stopping)
+		return false;
+	switch (peer->service) {
+	case SERVICE_SIGN:
+		return signer_client_ready(worker);
+	case SERVICE_VERIFY:
+		return worker->fetcher_up;
+	}
+	return false;
+}
+
 static void on_invite(struct worker *worker, struct call *call)
 {
 	if (is_repeat(worker, call))
 		call_release(call);
-	else if (is_built(call->peer))
-		redirect_call(worker, call);
-	else
+	else if (!is_built(call->peer))
 		refuse_not_built(worker, call);
+	else
+		serve(worker, call);
 }
 
 /* RFC 3261 section 8.3: 200 whether or not the INVITE is still here. */
@@ -77,9 +110,7 @@ static void on_cancel(struct worker *worker, struct call *call)
 
 static void on_options(struct worker *worker, struct call *call)
 {
-	bool ready = is_built(call->peer) && signer_client_ready(worker) && !worker->stopping;
-
-	answer_now(worker, call, ready ? 200 : 503);
+	answer_now(worker, call, is_ready(worker, call->peer) ? 200 : 503);
 }
 
 static bool digest_of(struct worker *worker, struct call *call)
@@ -122,19 +153,13 @@ static bool open_call(struct worker *worker, struct call *call, nta_agent_t *age
 	return true;
 }
 
-int service_on_message(nta_agent_magic_t *magic, nta_agent_t *agent, msg_t *message, sip_t *sip)
+static void serve_request(struct worker *worker, nta_agent_t *agent, msg_t *message, sip_t *sip)
 {
-	struct worker *worker = (struct worker *)magic;
 	struct call call;
 
-	/* Responses, and ACKs of our own final answers, need nothing from us. */
-	if (sip == NULL || sip->sip_request == NULL || sip->sip_request->rq_method == sip_method_ack) {
-		msg_destroy(message);
-		return 0;
-	}
 	if (!open_call(worker, &call, agent, message, sip)) {
 		call_release(&call);
-		return 0;
+		return;
 	}
 	if (sip->sip_request->rq_method == sip_method_cancel)
 		on_cancel(worker, &call);
@@ -146,5 +171,95 @@ int service_on_message(nta_agent_magic_t *magic, nta_agent_t *agent, msg_t *mess
 		on_options(worker, &call);
 	else
 		answer_now(worker, &call, 405);
+}
+
+/* Responses, and ACKs of our own final answers, need nothing from us. */
+static bool needs_nothing(const sip_t *sip)
+{
+	return sip == NULL || sip->sip_request == NULL || sip->sip_request->rq_method == sip_method_ack;
+}
+
+int service_on_message(nta_agent_magic_t *magic, nta_agent_t *agent, msg_t *message, sip_t *sip)
+{
+	if (needs_nothing(sip))
+		msg_destroy(message);
+	else
+		serve_request((struct worker *)magic, agent, message, sip);
+	signer_client_flush((struct worker *)magic);
 	return 0;
+}
+
+/* --- Datagrams, which Sofia does not read --- */
+
+/* Nothing of a header that an answer copies, that says how long the message is, or that we read, may be malformed. */
+#define MUST_BE_GOOD (sip_mask_response | sip_mask_ua)
+
+/* What nta says of a request that it reads itself. NULL: nothing. */
+static const char *objection(const msg_t *message, const sip_t *sip)
+{
+	if (sip->sip_request->rq_version != sip_version_2_0)
+		return "SIP/2.0 505 Version Not Supported";
+	if ((sip->sip_flags & (MSG_FLG_ERROR | MSG_FLG_TOOLARGE)) != 0 || sip_sanity_check(sip) != 0 ||
+		(msg_extract_errors(message) & MUST_BE_GOOD) != 0)
+		return "SIP/2.0 400 Bad Request";
+	return NULL;
+}
+
+static void refuse(const struct arrival *arrival, struct span datagram, const char *status_line)
+{
+	static char answer[4096];
+	size_t length = raw_answer(answer, sizeof answer, datagram, status_line);
+
+	if (length > 0)
+		sockets_send(arrival->slot, answer, length, (const struct sockaddr *)&arrival->source,
+			arrival->source_length);
+}
+
+/* RFC 3261 section 18.2.1: the topmost Via is told where the request came from. */
+static void mark_via(msg_t *message, sip_t *sip, const struct arrival *arrival)
+{
+	msg_common_t *common = sip->sip_via->v_common;
+	struct span line = { common->h_data, common->h_len };
+	size_t room = line.length + 2 * NET_TEXT_SIZE;
+	char *out = su_alloc(msg_home(message), (isize_t)room);
+	char host[NET_TEXT_SIZE], param[NET_TEXT_SIZE + 16];
+	unsigned port = net_port(&arrival->source);
+	size_t length;
+
+	net_host(host, (const struct sockaddr *)&arrival->source);
+	length = out == NULL || line.at == NULL ? 0 : via_with_source(out, room, line, host, port);
+	if (length > 0) {
+		common->h_data = out;
+		common->h_len = (unsigned)length;
+		return;
+	}
+	snprintf(param, sizeof param, "received=%s", host);
+	msg_header_replace_param(msg_home(message), common, su_strdup(msg_home(message), param));
+	if (sip->sip_via->v_rport == NULL)
+		return;
+	snprintf(param, sizeof param, "rport=%u", port);
+	msg_header_replace_param(msg_home(message), common, su_strdup(msg_home(message), param));
+}
+
+void service_on_datagram(struct span datagram, void *context)
+{
+	struct worker *worker = context;
+	const struct arrival *arrival = sockets_arrival();
+	msg_t *message = sip_message_parse(datagram);
+	sip_t *sip = message == NULL ? NULL : sip_object(message);
+	const char *status_line;
+
+	if (needs_nothing(sip)) {
+		if (message != NULL)
+			msg_destroy(message);
+		return;
+	}
+	status_line = objection(message, sip);
+	if (status_line != NULL) {
+		refuse(arrival, datagram, status_line);
+		msg_destroy(message);
+		return;
+	}
+	mark_via(message, sip, arrival);
+	serve_request(worker, worker->agent, message, sip);
 }

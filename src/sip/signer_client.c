@@ -1,22 +1,53 @@
 #include "worker_state.h"
 
-#include <stdio.h>
-#include <sys/timerfd.h>
-#include <unistd.h>
+#include <stddef.h>
+#include <sys/socket.h>
 
 #include "stirrup/channel.h"
 #include "stirrup/clock.h"
 #include "stirrup/log.h"
 
-/* Not a timer of Sofia's: its loop spins through the last millisecond before one is due. */
-#define TICK_NS 5000000
 #define REPLIES_PER_LOOK 32
 /* How long a signer that let a deadline pass counts as unfit: then the next call tries it again. */
 #define SILENCE_US 2000000
 
+/* Questions of one turn of the loop, sent together: a wake-up of the signer for each would cost more than their copies. */
+static struct {
+	struct sign_request requests[SOCKETS_DATAGRAMS_MAX];
+	size_t count;
+} queue;
+
+void signer_client_flush(struct worker *worker)
+{
+	struct mmsghdr messages[SOCKETS_DATAGRAMS_MAX] = { 0 };
+	struct iovec parts[SOCKETS_DATAGRAMS_MAX];
+	int sent;
+
+	if (queue.count == 0)
+		return;
+	for (size_t i = 0; i < queue.count; i++) {
+		parts[i] = (struct iovec){ &queue.requests[i], sizeof queue.requests[i] };
+		messages[i].msg_hdr.msg_iov = &parts[i];
+		messages[i].msg_hdr.msg_iovlen = 1;
+	}
+	sent = sendmmsg(worker->signer, messages, (unsigned)queue.count, MSG_DONTWAIT | MSG_NOSIGNAL);
+	for (size_t i = sent < 0 ? 0 : (size_t)sent; i < queue.count; i++) {
+		struct call *call = waiting_calls_by_id(worker->waiting, queue.requests[i].id);
+
+		if (call != NULL)
+			call->asked = false; /* the ticker tries again */
+	}
+	queue.count = 0;
+}
+
 static void ask(struct worker *worker, struct call *call)
 {
-	struct sign_request request = {
+	struct sign_request *request;
+
+	if (queue.count == SOCKETS_DATAGRAMS_MAX)
+		signer_client_flush(worker);
+	request = &queue.requests[queue.count++];
+	*request = (struct sign_request){
 		.id = call->id,
 		.deadline_us = call->deadline_us,
 		.generation = call->generation->number,
@@ -26,61 +57,20 @@ static void ask(struct worker *worker, struct call *call)
 		.orig = call->decision.orig,
 		.dest_tn = call->decision.dest_tn,
 	};
-
-	memcpy(request.dest_uri, call->decision.dest_uri, sizeof request.dest_uri);
-	memcpy(request.origid, call->origid, sizeof request.origid);
-	call->asked = channel_send(worker->signer, &request, sizeof request, -1);
+	memcpy(request->dest_uri, call->decision.dest_uri, sizeof request->dest_uri);
+	memcpy(request->origid, call->origid, sizeof request->origid);
+	call->asked = true;
 }
 
-/* What was full a moment ago may take it now. */
-static void ask_unasked(struct worker *worker)
+void signer_client_ask_unasked(struct worker *worker)
 {
-	for (struct call *call = waiting_calls_oldest(worker->waiting); call != NULL; call = call->next) {
-		if (call->asked)
+	for (struct call *call = waiting_calls_oldest(worker->waiting); call != NULL && worker->signer_up;
+		call = call->next) {
+		if (call->asked || call->peer->service != SERVICE_SIGN)
 			continue;
 		ask(worker, call);
-		if (!call->asked)
-			return;
 	}
-}
-
-static void expire(struct worker *worker)
-{
-	int64_t now = monotonic_us();
-	struct call *call = waiting_calls_oldest(worker->waiting);
-
-	while (call != NULL) {
-		struct call *next = call->next;
-
-		if (call->deadline_us <= now) {
-			worker->signer_silent_us = now;
-			redirect_finish(worker, call, VERDICT_SIGNER_TIMEOUT, (struct span){ "", 0 }, 0);
-		}
-		call = next;
-	}
-}
-
-void signer_client_start_ticking(struct worker *worker)
-{
-	struct itimerspec once = { .it_value.tv_nsec = TICK_NS };
-
-	if (!worker->ticks)
-		worker->ticks = timerfd_settime(worker->ticker, 0, &once, NULL) == 0;
-}
-
-void signer_client_tick(struct worker *worker)
-{
-	uint64_t expirations;
-
-	if (read(worker->ticker, &expirations, sizeof expirations) < 0)
-		return;
-	worker->ticks = false;
-	expire(worker);
-	call_record_flush(worker);
-	if (worker->signer_up)
-		ask_unasked(worker);
-	if (waiting_calls_oldest(worker->waiting) != NULL || worker->record_backlog.length > 0)
-		signer_client_start_ticking(worker);
+	signer_client_flush(worker);
 }
 
 bool signer_client_ask(struct worker *worker, const struct call *call)
@@ -92,7 +82,7 @@ bool signer_client_ask(struct worker *worker, const struct call *call)
 	waiting->deadline_us = waiting->arrived_us + waiting->generation->config->signer_deadline_ms * 1000LL;
 	if (worker->signer_up)
 		ask(worker, waiting);
-	signer_client_start_ticking(worker);
+	deadlines_start(worker);
 	return true;
 }
 
@@ -103,7 +93,7 @@ static void take_reply(struct worker *worker, const struct sign_reply *reply)
 	worker->signer_silent_us = 0;
 	if (call == NULL)
 		return; /* its deadline has passed, it was cancelled, or this is the second answer to a repeated question */
-	redirect_finish(worker, call, reply->verdict,
+	sign_call_finish(worker, call, reply->verdict,
 		(struct span){ reply->identity, reply->verdict == VERDICT_SIGNED ? reply->identity_length : 0 },
 		reply->iat);
 }
@@ -135,19 +125,5 @@ void signer_client_ask_again(struct worker *worker)
 {
 	for (struct call *call = waiting_calls_oldest(worker->waiting); call != NULL; call = call->next)
 		call->asked = false;
-	ask_unasked(worker);
-}
-
-bool signer_client_start(struct worker *worker)
-{
-	worker->waiting = waiting_calls_new(worker->generation->config->max_waiting);
-	worker->ticker = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-	return worker->waiting != NULL && worker->ticker >= 0;
-}
-
-void signer_client_stop(struct worker *worker)
-{
-	if (worker->ticker >= 0)
-		close(worker->ticker);
-	waiting_calls_free(worker->waiting);
+	signer_client_ask_unasked(worker);
 }

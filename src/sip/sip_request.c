@@ -1,6 +1,8 @@
 #include "stirrup/sip_request.h"
 
+#include <sofia-sip/msg_addr.h>
 #include <sofia-sip/msg_header.h>
+#include <sofia-sip/sip_header.h>
 #include <sofia-sip/sip_protos.h>
 
 struct span sip_header_value(const void *header)
@@ -39,8 +41,20 @@ static struct span text(const char *string)
 	return string == NULL ? (struct span){ "", 0 } : span_of(string);
 }
 
-static void read_unknown_headers(struct call_facts *facts, const sip_unknown_t *unknown)
+static void read_claimed(struct sip_request *request, struct span name)
 {
+	static const char *const names[] = { "Attestation-Info", "Origination-Id", "P-Attestation-Info",
+		"P-Attestation-Indicator", "P-Origination-ID", "X-Attestation-Info" };
+
+	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+		if (span_is_caseless(name, names[i]) && request->claimed_count < CLAIMED_MAX)
+			request->claimed[request->claimed_count++] = names[i];
+}
+
+static void read_unknown_headers(struct sip_request *request, const sip_unknown_t *unknown)
+{
+	struct call_facts *facts = &request->facts;
+
 	for (; unknown != NULL; unknown = unknown->un_next) {
 		struct span name = text(unknown->un_name);
 		struct span value = text(unknown->un_value);
@@ -51,6 +65,8 @@ static void read_unknown_headers(struct call_facts *facts, const sip_unknown_t *
 		} else if (span_is_caseless(name, "Identity") || span_is_caseless(name, "y")) {
 			if (facts->identity_count < CALL_IDENTITY_MAX)
 				facts->identity[facts->identity_count++] = value;
+		} else {
+			read_claimed(request, name);
 		}
 	}
 }
@@ -85,11 +101,35 @@ bool sip_request_read(struct sip_request *request, const sip_t *sip)
 	request->facts.from = sip_header_value(sip->sip_from);
 	request->facts.to = sip_header_value(sip->sip_to);
 	request->facts.date = date_as_received(sip);
-	read_unknown_headers(&request->facts, sip->sip_unknown);
+	read_unknown_headers(request, sip->sip_unknown);
 	request->call_id = text(sip->sip_call_id->i_id);
 	request->from_tag = text(sip->sip_from->a_tag);
 	request->to_tag = text(sip->sip_to->a_tag);
 	request->cseq = sip->sip_cseq->cs_seq;
 	read_via(request, sip->sip_via);
 	return request->facts.request_uri.length > 0;
+}
+
+msg_t *sip_message_parse(struct span bytes)
+{
+	msg_t *message = msg_create(sip_default_mclass(), MSG_FLG_EXTRACT_COPY);
+	msg_iovec_t parts[8] = { 0 };
+	issize_t count = message == NULL ? -1 : msg_recv_iovec(message, parts, 8, bytes.length, 1);
+	size_t copied = 0;
+
+	for (issize_t i = 0; i < count && copied < bytes.length; i++) {
+		size_t left = bytes.length - copied;
+		size_t part = left < parts[i].mv_len ? left : parts[i].mv_len;
+
+		memcpy(parts[i].mv_base, bytes.at + copied, part);
+		copied += part;
+	}
+	if (copied < bytes.length) {
+		if (message != NULL)
+			msg_destroy(message);
+		return NULL;
+	}
+	msg_recv_commit(message, bytes.length, 1);
+	msg_extract(message);
+	return message;
 }

@@ -21,7 +21,6 @@
 
 #define DESCRIPTORS_MAX 4096
 #define DATAGRAM_MAX 65536
-#define DATAGRAMS_PER_LOOK 16
 
 struct slot {
 	enum transport transport;
@@ -37,22 +36,27 @@ struct handover {
 	int slot;
 };
 
+/* What recvmmsg() fills. */
+struct batch {
+	struct mmsghdr messages[SOCKETS_DATAGRAMS_MAX];
+	struct iovec parts[SOCKETS_DATAGRAMS_MAX][2];
+	struct sockaddr_storage sources[SOCKETS_DATAGRAMS_MAX];
+	struct handover heads[SOCKETS_DATAGRAMS_MAX];
+	char datagrams[SOCKETS_DATAGRAMS_MAX][DATAGRAM_MAX];
+};
+
 static struct {
 	unsigned worker, workers;
 	sockets_listed *listed;
 	struct slot slots[SOCKETS_MAX];
 	int slot_count;
-	int handover_read;
 	int handover_write[SOCKETS_WORKERS_MAX];
 	bool bind_hook_ran;
-	/* What Sofia's descriptor stands for: slot + 1, HANDOVER, or 0: a connection. */
-	unsigned char descriptor[DESCRIPTORS_MAX];
+	bool is_datagram[DESCRIPTORS_MAX]; /* by Sofia's descriptor */
 	struct arrival arrival;
-	char datagram[DATAGRAM_MAX];
-	size_t have;
+	struct batch batch;
 	struct log_limiter strangers, oversized, unsteered;
 } sockets;
-#define HANDOVER (SOCKETS_MAX + 1)
 
 int tport_bind_socket(int s, su_addrinfo_t *ai, char const **culprit);
 
@@ -61,7 +65,6 @@ void sockets_init(unsigned worker, unsigned workers, sockets_listed *listed)
 	sockets.worker = worker;
 	sockets.workers = workers;
 	sockets.listed = listed;
-	sockets.handover_read = -1;
 	for (unsigned i = 0; i < SOCKETS_WORKERS_MAX; i++)
 		sockets.handover_write[i] = -1;
 }
@@ -100,11 +103,6 @@ void sockets_map(const struct config *config)
 	}
 }
 
-void sockets_set_handover_read(int fd)
-{
-	sockets.handover_read = fd;
-}
-
 void sockets_set_handover_write(unsigned worker, int fd)
 {
 	if (worker < SOCKETS_WORKERS_MAX)
@@ -130,7 +128,7 @@ bool sockets_send(int slot, const void *data, size_t length, const struct sockad
 
 bool sockets_self_test(void)
 {
-	if (dlsym(RTLD_DEFAULT, "su_vrecv") != (void *)(uintptr_t)su_vrecv || !sockets.bind_hook_ran) {
+	if (dlsym(RTLD_DEFAULT, "su_getmsgsize") != (void *)(uintptr_t)su_getmsgsize || !sockets.bind_hook_ran) {
 		log_error("Sofia-SIP does not use our socket functions: wrong library or wrong link");
 		return false;
 	}
@@ -191,14 +189,14 @@ static unsigned owner_of(struct span call_id)
 	return hash % sockets.workers;
 }
 
-static void hand_over(unsigned worker, size_t length)
+static void hand_over(unsigned worker, struct span datagram)
 {
 	struct handover head = {
 		.source = sockets.arrival.source,
 		.source_length = sockets.arrival.source_length,
 		.slot = sockets.arrival.slot,
 	};
-	struct iovec parts[2] = { { &head, sizeof head }, { sockets.datagram, length } };
+	struct iovec parts[2] = { { &head, sizeof head }, { (void *)(uintptr_t)datagram.at, datagram.length } };
 	struct msghdr message = { .msg_iov = parts, .msg_iovlen = 2 };
 	unsigned long suppressed;
 
@@ -227,18 +225,17 @@ static bool listed(int slot, const struct sockaddr_storage *source)
 }
 
 /* What is too short for any SIP message, or begins like STUN, RTP, DTLS or a keep-alive, has no answer. */
-static bool looks_like_sip(size_t length)
+static bool looks_like_sip(struct span datagram)
 {
-	return length >= 20 && sockets.datagram[0] >= 'A' && sockets.datagram[0] <= 'z';
+	return datagram.length >= 20 && datagram.at[0] >= 'A' && datagram.at[0] <= 'z';
 }
 
 /* RFC 3261 section 21.5.7. To where it came from; its Vias are not read. */
-static void refuse_oversized(int slot, size_t length)
+static void refuse_oversized(int slot, struct span datagram)
 {
 	static char answer[DATAGRAM_MAX / 16];
 	unsigned long suppressed;
-	size_t size = raw_answer(answer, sizeof answer, (struct span){ sockets.datagram, length },
-		"SIP/2.0 513 Message Too Large");
+	size_t size = raw_answer(answer, sizeof answer, datagram, "SIP/2.0 513 Message Too Large");
 
 	if (size > 0)
 		sockets_send(slot, answer, size, (const struct sockaddr *)&sockets.arrival.source,
@@ -249,24 +246,24 @@ static void refuse_oversized(int slot, size_t length)
 }
 
 /* True when the datagram at hand is this worker's to parse. */
-static bool accept_datagram(int index, size_t length)
+static bool accept_datagram(int index, struct span datagram)
 {
 	struct span call_id;
 	unsigned owner;
 
-	if (!looks_like_sip(length))
+	if (!looks_like_sip(datagram))
 		return false;
 	if (!listed(index, &sockets.arrival.source)) {
 		log_stranger(index);
 		return false;
 	}
-	if (scan_head(sockets.datagram, length, &call_id) > HEADER_LINES_MAX) {
-		refuse_oversized(index, length);
+	if (scan_head(datagram.at, datagram.length, &call_id) > HEADER_LINES_MAX) {
+		refuse_oversized(index, datagram);
 		return false;
 	}
 	owner = owner_of(call_id);
 	if (owner != sockets.worker && sockets.handover_write[owner] >= 0) {
-		hand_over(owner, length);
+		hand_over(owner, datagram);
 		return false;
 	}
 	return true;
@@ -279,44 +276,65 @@ static void set_arrival(int slot, bool stream)
 	sockets.arrival.stream = stream;
 }
 
-static issize_t next_datagram(int s, int slot)
+int sockets_fd(int slot)
 {
-	for (int i = 0; i < DATAGRAMS_PER_LOOK; i++) {
-		ssize_t length;
+	return sockets.slots[slot].transport == TRANSPORT_UDP ? sockets.slots[slot].fd : -1;
+}
 
-		sockets.arrival.source_length = sizeof sockets.arrival.source;
-		length = recvfrom(s, sockets.datagram, sizeof sockets.datagram, MSG_DONTWAIT,
-			(struct sockaddr *)&sockets.arrival.source, &sockets.arrival.source_length);
-		if (length < 0)
-			return -1;
+static void prepare(struct batch *batch, bool handed_over)
+{
+	for (int i = 0; i < SOCKETS_DATAGRAMS_MAX; i++) {
+		struct msghdr *header = &batch->messages[i].msg_hdr;
+
+		batch->parts[i][0] = (struct iovec){ &batch->heads[i], sizeof batch->heads[i] };
+		batch->parts[i][1] = (struct iovec){ batch->datagrams[i], sizeof batch->datagrams[i] };
+		*header = (struct msghdr){ 0 };
+		header->msg_iov = handed_over ? &batch->parts[i][0] : &batch->parts[i][1];
+		header->msg_iovlen = handed_over ? 2 : 1;
+		header->msg_name = handed_over ? NULL : &batch->sources[i];
+		header->msg_namelen = handed_over ? 0 : sizeof batch->sources[i];
+	}
+}
+
+void sockets_read(int slot, sockets_deliver *deliver, void *context)
+{
+	struct batch *batch = &sockets.batch;
+	int count;
+
+	prepare(batch, false);
+	count = recvmmsg(sockets.slots[slot].fd, batch->messages, SOCKETS_DATAGRAMS_MAX, MSG_DONTWAIT, NULL);
+	for (int i = 0; i < count; i++) {
+		struct span datagram = { batch->datagrams[i], batch->messages[i].msg_len };
+
+		sockets.arrival.source = batch->sources[i];
+		sockets.arrival.source_length = batch->messages[i].msg_hdr.msg_namelen;
 		set_arrival(slot, false);
-		if (!accept_datagram(slot, (size_t)length))
-			continue;
-		sockets.have = (size_t)length;
-		return length;
+		if (accept_datagram(slot, datagram))
+			deliver(datagram, context);
 	}
-	errno = EAGAIN;
-	return -1;
 }
 
-static issize_t next_handed_over(int s)
+/* Its sender has filtered it. */
+void sockets_read_handed_over(int channel, sockets_deliver *deliver, void *context)
 {
-	struct handover head;
-	struct iovec parts[2] = { { &head, sizeof head }, { sockets.datagram, sizeof sockets.datagram } };
-	struct msghdr message = { .msg_iov = parts, .msg_iovlen = 2 };
-	ssize_t length = recvmsg(s, &message, MSG_DONTWAIT);
+	struct batch *batch = &sockets.batch;
+	int count;
 
-	if (length <= (ssize_t)sizeof head || head.slot < 0 || head.slot >= sockets.slot_count) {
-		if (length >= 0)
-			errno = EAGAIN;
-		return -1;
+	prepare(batch, true);
+	count = recvmmsg(channel, batch->messages, SOCKETS_DATAGRAMS_MAX, MSG_DONTWAIT, NULL);
+	for (int i = 0; i < count; i++) {
+		const struct handover *head = &batch->heads[i];
+
+		if (batch->messages[i].msg_len <= sizeof *head || head->slot < 0 || head->slot >= sockets.slot_count)
+			continue;
+		sockets.arrival.source = head->source;
+		sockets.arrival.source_length = head->source_length;
+		set_arrival(head->slot, false);
+		deliver((struct span){ batch->datagrams[i], batch->messages[i].msg_len - sizeof *head }, context);
 	}
-	sockets.arrival.source = head.source;
-	sockets.arrival.source_length = head.source_length;
-	set_arrival(head.slot, false);
-	sockets.have = (size_t)length - sizeof head;
-	return (issize_t)sockets.have;
 }
+
+/* --- Connections --- */
 
 /* The slot of the listener that accepted this connection. */
 static int slot_of_connection(int s)
@@ -370,110 +388,43 @@ static issize_t next_of_stream(int s)
 
 /* --- The functions that Sofia-SIP calls in place of its own --- */
 
-static unsigned char meaning_of(int s)
+static bool is_datagram(int s)
 {
-	return s >= 0 && s < DESCRIPTORS_MAX ? sockets.descriptor[s] : 0;
+	return s >= 0 && s < DESCRIPTORS_MAX && sockets.is_datagram[s];
 }
 
-static int inherited_for(const su_addrinfo_t *ai, unsigned char *meaning)
+static int inherited_for(const su_addrinfo_t *ai)
 {
 	struct sockaddr_storage wanted = { 0 };
 
 	memcpy(&wanted, ai->ai_addr, ai->ai_addrlen < sizeof wanted ? ai->ai_addrlen : sizeof wanted);
-	if (ai->ai_socktype == SOCK_DGRAM && net_port(&wanted) == SOCKETS_HANDOVER_PORT) {
-		*meaning = HANDOVER;
-		return sockets.handover_read;
-	}
-	for (int i = 0; i < sockets.slot_count; i++) {
-		bool datagram = sockets.slots[i].transport == TRANSPORT_UDP;
-
-		if (datagram == (ai->ai_socktype == SOCK_DGRAM) &&
-			net_same_endpoint(&sockets.slots[i].address, &wanted)) {
-			*meaning = (unsigned char)(i + 1);
+	for (int i = 0; i < sockets.slot_count; i++)
+		if ((sockets.slots[i].transport == TRANSPORT_UDP) == (ai->ai_socktype == SOCK_DGRAM) &&
+			net_same_endpoint(&sockets.slots[i].address, &wanted))
 			return sockets.slots[i].fd;
-		}
-	}
 	return -1;
 }
 
 int tport_bind_socket(int s, su_addrinfo_t *ai, char const **culprit)
 {
-	unsigned char meaning = 0;
-	int fd = inherited_for(ai, &meaning);
+	int fd = inherited_for(ai);
 
 	sockets.bind_hook_ran = true;
 	if (fd < 0 || s >= DESCRIPTORS_MAX || dup3(fd, s, O_CLOEXEC) < 0) {
 		*culprit = "no inherited socket";
 		return -1;
 	}
-	/* A listening stream socket keeps 0: its connections are told apart by their own addresses. */
-	sockets.descriptor[s] = ai->ai_socktype == SOCK_DGRAM ? meaning : 0;
+	sockets.is_datagram[s] = ai->ai_socktype == SOCK_DGRAM;
 	return 0;
 }
 
 issize_t su_getmsgsize(su_socket_t s)
 {
-	unsigned char meaning = meaning_of(s);
-
-	if (meaning == HANDOVER)
-		return next_handed_over(s);
-	if (meaning > 0)
-		return next_datagram(s, meaning - 1);
-	return next_of_stream(s);
-}
-
-static issize_t take_datagram(su_iovec_t iov[], isize_t count, su_sockaddr_t *su, socklen_t *length)
-{
-	size_t taken = 0;
-
-	for (isize_t i = 0; i < count && taken < sockets.have; i++) {
-		size_t part = sockets.have - taken < iov[i].siv_len ? sockets.have - taken : iov[i].siv_len;
-
-		memcpy(iov[i].siv_base, sockets.datagram + taken, part);
-		taken += part;
-	}
-	if (su != NULL && length != NULL) {
-		socklen_t size = sockets.arrival.source_length < *length ? sockets.arrival.source_length : *length;
-
-		memcpy(su, &sockets.arrival.source, size);
-		*length = size;
-	}
-	sockets.have = 0;
-	return (issize_t)taken;
-}
-
-issize_t su_vrecv(su_socket_t s, su_iovec_t iov[], isize_t count, int flags, su_sockaddr_t *su, socklen_t *length)
-{
-	struct msghdr message = {
-		.msg_name = su,
-		.msg_namelen = su != NULL && length != NULL ? *length : 0,
-		.msg_iov = (struct iovec *)iov,
-		.msg_iovlen = count,
-	};
-	ssize_t received;
-
-	if (meaning_of(s) > 0 && sockets.have > 0)
-		return take_datagram(iov, count, su, length);
-	received = recvmsg(s, &message, flags);
-	if (received >= 0 && length != NULL)
-		*length = message.msg_namelen;
-	return received;
-}
-
-issize_t su_vsend(su_socket_t s, su_iovec_t const iov[], isize_t count, int flags, su_sockaddr_t const *su,
-	socklen_t length)
-{
-	struct msghdr message = {
-		.msg_name = (void *)(uintptr_t)su,
-		.msg_namelen = su != NULL ? length : 0,
-		.msg_iov = (struct iovec *)(uintptr_t)iov,
-		.msg_iovlen = count,
-	};
-
-	/* What Sofia answers by itself to a datagram that was handed over leaves from the listener it came in by. */
-	if (meaning_of(s) == HANDOVER)
-		s = sockets.slots[sockets.arrival.slot].fd;
-	return sendmsg(s, &message, flags | MSG_NOSIGNAL);
+	if (!is_datagram(s))
+		return next_of_stream(s);
+	/* Not Sofia's to read. */
+	errno = EAGAIN;
+	return -1;
 }
 
 int su_soerror(su_socket_t s)
@@ -481,7 +432,7 @@ int su_soerror(su_socket_t s)
 	int error = 0;
 	socklen_t length = sizeof error;
 
-	if (meaning_of(s) > 0)
+	if (is_datagram(s))
 		return 0;
 	getsockopt(s, SOL_SOCKET, SO_ERROR, &error, &length);
 	return error;

@@ -26,7 +26,11 @@
 extern su_log_t tport_log[], nta_log[];
 extern int su_socket_close_on_exec;
 
-static struct worker worker = { .control = -1, .signer = -1, .recorder = -1, .ticker = -1 };
+/* What su_root knows of the sockets that we read: to be taken back at a stop. */
+static int datagram_waits[SOCKETS_MAX + 1];
+static size_t datagram_wait_count;
+
+static struct worker worker = { .control = -1, .signer = -1, .fetcher = -1, .recorder = -1, .handed_over = -1, .ticker = -1 };
 
 /* --- Sofia-SIP --- */
 
@@ -57,11 +61,12 @@ static const char *transport_word(enum transport transport)
 	return "";
 }
 
-static bool add_transport(const char *address, const char *protocol)
+static bool add_transport(const struct listener *listener)
 {
-	char url[NET_TEXT_SIZE + 32];
+	char url[NET_TEXT_SIZE + 32], address[NET_TEXT_SIZE];
 
-	snprintf(url, sizeof url, "sip:%s;transport=%s", address, protocol);
+	net_text(address, (const struct sockaddr *)&listener->address);
+	snprintf(url, sizeof url, "sip:%s;transport=%s", address, transport_word(listener->transport));
 	if (nta_agent_add_tport(worker.agent, URL_STRING_MAKE(url), TPTAG_SERVER(1), TPTAG_IDLE(TCP_IDLE_MS),
 		    TPTAG_TIMEOUT(TCP_MESSAGE_MS), TPTAG_QUEUESIZE(TCP_QUEUE), TPTAG_PONG2PING(1), TAG_END()) == 0)
 		return true;
@@ -69,23 +74,70 @@ static bool add_transport(const char *address, const char *protocol)
 	return false;
 }
 
-/* Gives Sofia every socket of the current configuration that it does not have yet. */
+/* Sofia may send from a UDP socket; what comes in is ours to read. */
+static void keep_sofia_from_reading_udp(void)
+{
+	for (tport_t *primary = tport_primaries(nta_agent_tports(worker.agent)); primary != NULL;
+		primary = tport_next(primary))
+		if (tport_is_udp(primary))
+			tport_stall(primary);
+}
+
+static int on_datagrams(su_root_magic_t *magic, su_wait_t *wait, su_wakeup_arg_t *slot)
+{
+	sockets_read((int)(intptr_t)slot, service_on_datagram, &worker);
+	signer_client_flush(&worker);
+	return 0;
+}
+
+static int on_handed_over(su_root_magic_t *magic, su_wait_t *wait, su_wakeup_arg_t *argument)
+{
+	sockets_read_handed_over(worker.handed_over, service_on_datagram, &worker);
+	signer_client_flush(&worker);
+	return 0;
+}
+
+static bool watch(int fd, su_wakeup_f callback, void *argument)
+{
+	su_wait_t wait[1];
+	int index = su_wait_create(wait, fd, SU_WAIT_IN) == 0 ?
+		su_root_register(worker.root, wait, callback, argument, 0) :
+		-1;
+
+	if (index > 0 && (callback == on_datagrams || callback == on_handed_over))
+		datagram_waits[datagram_wait_count++] = index;
+	return index > 0;
+}
+
+static void stop_reading(void)
+{
+	while (datagram_wait_count > 0)
+		su_root_deregister(worker.root, datagram_waits[--datagram_wait_count]);
+	for (tport_t *primary = tport_primaries(nta_agent_tports(worker.agent)); primary != NULL;
+		primary = tport_next(primary))
+		tport_stall(primary);
+}
+
+/* Takes over every socket of the configuration that is not there yet. */
 static bool add_listeners(const struct config *config, const int *fds)
 {
 	for (size_t i = 0; i < config->listener_count; i++) {
 		const struct listener *listener = &config->listeners[i];
-		char address[NET_TEXT_SIZE];
+		int slot;
 
 		if (fds[i] < 0 || sockets_slot(listener) >= 0)
 			continue;
-		if (sockets_add(listener, fds[i]) < 0) {
+		slot = sockets_add(listener, fds[i]);
+		if (slot < 0) {
 			log_error("cannot serve %s: too many listeners", listener->text);
 			return false;
 		}
-		net_text(address, (const struct sockaddr *)&listener->address);
-		if (!add_transport(address, transport_word(listener->transport)))
+		if (!add_transport(listener))
+			return false;
+		if (sockets_fd(slot) >= 0 && !watch(sockets_fd(slot), on_datagrams, (void *)(intptr_t)slot))
 			return false;
 	}
+	keep_sofia_from_reading_udp();
 	return true;
 }
 
@@ -152,17 +204,16 @@ static int on_signer(su_root_magic_t *magic, su_wait_t *wait, su_wakeup_arg_t *a
 	return 0;
 }
 
-static int on_tick(su_root_magic_t *magic, su_wait_t *wait, su_wakeup_arg_t *argument)
+static int on_fetcher(su_root_magic_t *magic, su_wait_t *wait, su_wakeup_arg_t *argument)
 {
-	signer_client_tick(&worker);
+	fetcher_client_receive(&worker);
 	return 0;
 }
 
-static bool watch(int fd, su_wakeup_f callback)
+static int on_tick(su_root_magic_t *magic, su_wait_t *wait, su_wakeup_arg_t *argument)
 {
-	su_wait_t wait[1];
-
-	return su_wait_create(wait, fd, SU_WAIT_IN) == 0 && su_root_register(worker.root, wait, callback, NULL, 0) > 0;
+	deadlines_tick(&worker);
+	return 0;
 }
 
 static bool start(void)
@@ -172,14 +223,15 @@ static bool start(void)
 	worker.generation = generation_ref(incoming); /* the filter below asks it; change_over() gives this reference back */
 	worker.digester = call_digester_new(worker.secret);
 	worker.memo = answer_memo_new(worker.generation->config->answer_memo_bytes);
-	if (worker.digester == NULL || worker.memo == NULL || !signer_client_start(&worker) || !start_agent())
+	worker.waiting = waiting_calls_new(worker.generation->config->max_waiting);
+	if (worker.digester == NULL || worker.memo == NULL || worker.waiting == NULL || !deadlines_open(&worker) ||
+		!fetcher_client_open(&worker) || !start_agent())
 		return false;
 	if (!change_over())
 		return false;
-	/* Last: Sofia sends what it does not tie to a transport from the first one. */
-	if (worker.count > 1 && !add_transport("127.0.0.1:1", "udp"))
-		return false;
-	return sockets_self_test() && watch(worker.signer, on_signer) && watch(worker.ticker, on_tick);
+	return sockets_self_test() && watch(worker.handed_over, on_handed_over, NULL) &&
+		watch(worker.signer, on_signer, NULL) && watch(worker.fetcher, on_fetcher, NULL) &&
+		watch(worker.ticker, on_tick, NULL);
 }
 
 /* Ends the loop once no call waits any more; the deadline of the youngest bounds that. */
@@ -199,9 +251,7 @@ static void stop(void)
 		su_root_break(worker.root);
 		return;
 	}
-	for (tport_t *primary = tport_primaries(nta_agent_tports(worker.agent)); primary != NULL;
-		primary = tport_next(primary))
-		tport_stall(primary);
+	stop_reading();
 	timer = su_timer_create(su_root_task(worker.root), STOP_POLL_MS);
 	if (timer == NULL || su_timer_set_for_ever(timer, on_stop_tick, NULL) != 0)
 		su_root_break(worker.root);
@@ -246,11 +296,14 @@ static void take_message(const struct child_message *message, int fd)
 	case CHILD_SIGNER:
 		worker.signer = fd;
 		return;
+	case CHILD_FETCHER:
+		worker.fetcher = fd;
+		return;
 	case CHILD_RECORDER:
 		worker.recorder = fd;
 		return;
 	case CHILD_HANDOVER_READ:
-		sockets_set_handover_read(fd);
+		worker.handed_over = fd;
 		return;
 	case CHILD_HANDOVER_WRITE:
 		sockets_set_handover_write(message->index, fd);
@@ -273,12 +326,17 @@ static void take_message(const struct child_message *message, int fd)
 	case CHILD_SIGNER_GONE:
 		worker.signer_up = false;
 		break;
+	case CHILD_FETCHER_READY:
+		worker.fetcher_up = true;
+		if (worker.flights != NULL)
+			fetcher_client_ask_again(&worker);
+		break;
+	case CHILD_FETCHER_GONE:
+		worker.fetcher_up = false;
+		break;
 	case CHILD_STOP:
 		stop();
 		break;
-	case CHILD_FETCHER:
-	case CHILD_FETCHER_READY:
-	case CHILD_FETCHER_GONE:
 	case CHILD_RELEASE:
 	case CHILD_READY:
 	case CHILD_REFUSED:
@@ -313,7 +371,9 @@ static void release_all(void)
 	}
 	if (worker.agent != NULL)
 		nta_agent_destroy(worker.agent);
-	signer_client_stop(&worker);
+	deadlines_close(&worker);
+	waiting_calls_free(worker.waiting);
+	fetcher_client_close(&worker);
 	answer_memo_free(worker.memo);
 	call_digester_free(worker.digester);
 	generation_unref(worker.generation);
@@ -333,7 +393,7 @@ int worker_main(int control)
 	if (worker.root == NULL)
 		return 1;
 	su_root_threading(worker.root, 0);
-	if (!watch(control, on_control))
+	if (!watch(control, on_control, NULL))
 		return 1;
 	su_root_run(worker.root);
 	release_all();

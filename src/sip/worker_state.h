@@ -11,12 +11,26 @@
 #include "stirrup/answer.h"
 #include "stirrup/answer_memo.h"
 #include "stirrup/call.h"
+#include "stirrup/facts_table.h"
+#include "stirrup/fetcher.h"
+#include "stirrup/replay.h"
 #include "stirrup/signer.h"
 
 #define RECORD_BACKLOG_BYTES (1 << 20)
+#define FLIGHTS_MAX 4096
+
+/* A question to the fetcher that is open. */
+struct flight {
+	uint64_t id;                     /* 0: none */
+	uint64_t hash;                   /* of x5u */
+	int64_t deadline_us;             /* monotonic; later it counts as unanswered */
+	bool renew;
+	bool asked;                      /* the fetcher has the question */
+	char x5u[PASSPORT_X5U_MAX + 1];
+};
 
 struct worker {
-	int control, signer, recorder;   /* channels; -1: none */
+	int control, signer, fetcher, recorder, handed_over; /* channels; -1: none */
 	uint32_t index, count;
 	uint8_t secret[CHILD_SECRET_BYTES];
 	su_root_t *root;
@@ -29,6 +43,13 @@ struct worker {
 	bool ticks;
 	bool signer_up;
 	int64_t signer_silent_us;        /* monotonic: when it last let a deadline pass; 0: it answers */
+	bool fetcher_up;
+	struct facts_table *trusted;     /* what is known of certificates: a flood of bad ones must not */
+	struct facts_table *distrusted;  /* drive out the good */
+	struct flight *flights;          /* FLIGHTS_MAX; the first flight_count are in use */
+	size_t flight_count;
+	uint64_t next_flight;
+	struct replay_table *replay;
 	bool stopping, failed;
 	struct answer answer;            /* the one being made */
 	struct {                         /* whole record lines that the recorder had no room for a moment ago */
@@ -38,39 +59,83 @@ struct worker {
 };
 
 /* --- service.c: what to do with a request, by its method --- */
+void service_on_datagram(struct span datagram, void *worker);
 int service_on_message(nta_agent_magic_t *worker, nta_agent_t *agent, msg_t *message, sip_t *sip);
 
-/* --- redirect.c: mode "redirect" --- */
-/* Takes everything that *call owns. */
-void redirect_call(struct worker *worker, struct call *call);
-/* Answers a call whose signature has arrived or will not. Releases it. identity is empty unless VERDICT_SIGNED. */
-void redirect_finish(struct worker *worker, struct call *call, enum verdict verdict, struct span identity, int64_t iat);
-void redirect_cancel(struct worker *worker, struct call *call);
-
-/* --- signer_client.c: questions to the signer and what comes of them --- */
-/* Puts the call among the waiting ones and asks. False when there is no room: *call is as before. */
-bool signer_client_ask(struct worker *worker, const struct call *call);
-void signer_client_receive(struct worker *worker);
-/* Makes the ticker fire within a few milliseconds. */
-void signer_client_start_ticking(struct worker *worker);
-/* To be called when the ticker is readable: deadlines, and questions that found the channel full. */
-void signer_client_tick(struct worker *worker);
-/* Whether calls get signed now, as far as this worker can tell. */
-bool signer_client_ready(const struct worker *worker);
-/* Asks once more for every waiting call: a new signer knows nothing of what its predecessor was asked. */
-void signer_client_ask_again(struct worker *worker);
-bool signer_client_start(struct worker *worker);
-void signer_client_stop(struct worker *worker);
-
-/* --- call_record.c --- */
+/* --- redirect.c: answers of mode "redirect" --- */
+struct extra_header {
+	const char *name;
+	struct span value;
+};
+/* What becomes of a call: its answer and its record. */
 struct call_outcome {
 	const char *result;
 	enum verdict verdict;
 	const char *rule;        /* NULL: the decision's own */
-	unsigned status;         /* 0: none was sent */
-	struct span identity;
-	int64_t iat;
+	unsigned status;         /* 3xx: with Contact and Date */
+	const char *phrase;      /* NULL: the status's own */
+	const char *next_hop;    /* of the Contact; NULL: the peer's */
+	const struct extra_header *headers;
+	size_t header_count;
+	int64_t iat;             /* of our signature; 0: none */
+	const struct verify_identity *deciding; /* service "verify"; NULL: none */
+	const char *const *removed;
+	size_t removed_count;
 };
+/* Answers, remembers, records; takes everything that *call owns. */
+void redirect_answer(struct worker *worker, struct call *call, const struct call_outcome *outcome);
+/* Ends a waiting call with 487. */
+void redirect_cancel(struct worker *worker, struct call *waiting);
+
+/* --- sign_call.c: service "sign" --- */
+/* Takes everything that *call owns. */
+void sign_call(struct worker *worker, struct call *call);
+/* Answers a waiting call whose signature has arrived or will not. identity is empty unless VERDICT_SIGNED. */
+void sign_call_finish(struct worker *worker, struct call *waiting, enum verdict verdict, struct span identity, int64_t iat);
+
+/* --- deadlines.c: calls do not wait for ever --- */
+bool deadlines_open(struct worker *worker);
+void deadlines_close(struct worker *worker);
+/* Makes the ticker fire within a few milliseconds. */
+void deadlines_start(struct worker *worker);
+/* To be called when the ticker is readable. */
+void deadlines_tick(struct worker *worker);
+
+/* --- signer_client.c: questions to the signer and what comes of them --- */
+/* Puts the call among the waiting ones and asks with the next signer_client_flush(), which whoever reads from the network
+ * calls at the end of a turn. False when there is no room: *call is as before. */
+bool signer_client_ask(struct worker *worker, const struct call *call);
+void signer_client_flush(struct worker *worker);
+void signer_client_receive(struct worker *worker);
+/* Asks what found the channel full. */
+void signer_client_ask_unasked(struct worker *worker);
+/* Whether calls get signed now, as far as this worker can tell. */
+bool signer_client_ready(const struct worker *worker);
+/* Asks once more for every waiting call: a new signer knows nothing of what its predecessor was asked. */
+void signer_client_ask_again(struct worker *worker);
+
+/* --- verify_call.c: service "verify" --- */
+/* Takes everything that *call owns. */
+void verify_call(struct worker *worker, struct call *call);
+/* The facts of an x5u have come: decides what waited for them. */
+void verify_calls_learn(struct worker *worker, const struct known_certificate *known);
+/* No facts will come for the waiting call: policy decides. */
+void verify_call_give_up(struct worker *worker, struct call *waiting, enum verdict verdict);
+
+/* --- fetcher_client.c: questions to the fetcher and what comes of them --- */
+bool fetcher_client_open(struct worker *worker);
+void fetcher_client_close(struct worker *worker);
+/* What is known of the x5u now; asks for it where it is not, or where it wants to be refreshed. False: a reply will
+ * call verify_calls_learn(), unless *busy: there is no room for one more question. */
+bool fetcher_client_find(struct worker *worker, struct span x5u, struct known_certificate *known, bool *busy);
+/* Asks to fetch again what is known: a signature does not verify by it. False: no room. */
+bool fetcher_client_renew(struct worker *worker, struct span x5u);
+void fetcher_client_receive(struct worker *worker);
+void fetcher_client_ask_again(struct worker *worker);
+void fetcher_client_tick(struct worker *worker);
+bool fetcher_client_waits(const struct worker *worker);
+
+/* --- call_record.c --- */
 /* Sends what was kept back. */
 void call_record_flush(struct worker *worker);
 /* Sends the line, or keeps it back while the recorder catches up; what does not fit there is dropped and counted. */

@@ -29,7 +29,8 @@
 #define QUICK_RESTARTS 20
 #define QUICK_RESTARTS_US (10 * SECOND_US)
 
-enum role { ROLE_RECORDER, ROLE_SIGNER, ROLE_WORKER };
+enum role { ROLE_RECORDER, ROLE_SIGNER, ROLE_FETCHER, ROLE_WORKER };
+#define MEMBERS_BESIDE_WORKERS 3
 
 struct member {
 	enum role role;
@@ -61,9 +62,10 @@ static struct {
 	uint8_t secret[CHILD_SECRET_BYTES];
 	unsigned workers;              /* fixed while the daemon runs */
 	struct pair *to_signer;        /* [worker]: 0 the worker's end, 1 the signer's */
+	struct pair *to_fetcher;       /* [worker]: 0 the worker's end, 1 the fetcher's */
 	struct pair *to_recorder;      /* [worker]: 0 the worker's end, 1 the recorder's */
 	struct pair *handover;         /* [worker]: 0 read by it, 1 written by the others */
-	struct member *members;        /* the recorder, the signer, the workers */
+	struct member *members;        /* the recorder, the signer, the fetcher, the workers */
 	size_t member_count;
 	bool serving;                  /* everything was ready once */
 	bool stopping;
@@ -73,6 +75,7 @@ static struct {
 
 #define RECORDER (&supervisor.members[0])
 #define SIGNER (&supervisor.members[1])
+#define FETCHER (&supervisor.members[2])
 
 /* --- Talking to a child --- */
 
@@ -122,6 +125,7 @@ static void equip_worker(struct member *worker)
 		-1);
 	tell(worker, secret, -1);
 	tell_channel(worker, CHILD_SIGNER, 0, supervisor.to_signer[worker->index].ends[0]);
+	tell_channel(worker, CHILD_FETCHER, 0, supervisor.to_fetcher[worker->index].ends[0]);
 	tell_channel(worker, CHILD_RECORDER, 0, supervisor.to_recorder[worker->index].ends[0]);
 	tell_channel(worker, CHILD_HANDOVER_READ, 0, supervisor.handover[worker->index].ends[0]);
 	for (uint32_t i = 0; i < supervisor.workers; i++)
@@ -142,6 +146,10 @@ static void equip(struct member *member)
 		for (uint32_t i = 0; i < supervisor.workers; i++)
 			tell_channel(member, CHILD_SIGNER, i, supervisor.to_signer[i].ends[1]);
 		break;
+	case ROLE_FETCHER:
+		for (uint32_t i = 0; i < supervisor.workers; i++)
+			tell_channel(member, CHILD_FETCHER, i, supervisor.to_fetcher[i].ends[1]);
+		break;
 	case ROLE_WORKER:
 		equip_worker(member);
 		break;
@@ -149,6 +157,8 @@ static void equip(struct member *member)
 	tell_kind(member, CHILD_START);
 	if (member->role == ROLE_WORKER && SIGNER->ready)
 		tell_kind(member, CHILD_SIGNER_READY);
+	if (member->role == ROLE_WORKER && FETCHER->ready)
+		tell_kind(member, CHILD_FETCHER_READY);
 }
 
 /* --- Life and death of a child --- */
@@ -160,6 +170,8 @@ static const char *role_word(enum role role)
 		return "recorder";
 	case ROLE_SIGNER:
 		return "signer";
+	case ROLE_FETCHER:
+		return "fetcher";
 	case ROLE_WORKER:
 		return "worker";
 	}
@@ -208,6 +220,9 @@ static void abandon_reload(const char *why)
 		return;
 	log_error("reload given up: %s; generation %u goes on", why, supervisor.current.number);
 	setup_free(&supervisor.next);
+	/* It may have changed over already. */
+	tell_config(FETCHER, &supervisor.current);
+	tell_kind(FETCHER, CHILD_RELOAD);
 }
 
 static void bury(struct member *member, int status)
@@ -232,6 +247,9 @@ static void bury(struct member *member, int status)
 	if (member->role == ROLE_SIGNER) {
 		tell_workers(CHILD_SIGNER_GONE);
 		abandon_reload("the signer died");
+	} else if (member->role == ROLE_FETCHER) {
+		tell_workers(CHILD_FETCHER_GONE);
+		abandon_reload("the fetcher died");
 	}
 }
 
@@ -266,7 +284,7 @@ static void warn_of_fixed(const struct config *old, const struct config *new)
 		log_warning("sip.answer_memo and sip.max_waiting stay as they are until the next start");
 }
 
-/* The signer goes first: it may find that the new set of keys is worse than the old one. */
+/* First the fetcher, then the signer: they may find that the new trust anchors or keys cannot be used. */
 static void begin_reload(void)
 {
 	uint32_t number = supervisor.current.number + 1;
@@ -279,6 +297,12 @@ static void begin_reload(void)
 	}
 	warn_of_fixed(supervisor.current.config, supervisor.next.config);
 	supervisor.reload_limit_us = monotonic_us() + RELOAD_LIMIT_US;
+	tell_config(FETCHER, &supervisor.next);
+	tell_kind(FETCHER, CHILD_RELOAD);
+}
+
+static void go_on_reloading(void)
+{
 	tell_config(SIGNER, &supervisor.next);
 	tell_kind(SIGNER, CHILD_RELOAD);
 }
@@ -291,7 +315,7 @@ static void commit_reload(void)
 	for (size_t i = 0; i < supervisor.member_count; i++) {
 		struct member *member = &supervisor.members[i];
 
-		if (member->role == ROLE_SIGNER)
+		if (member->role == ROLE_SIGNER || member->role == ROLE_FETCHER)
 			continue;
 		tell_config(member, &supervisor.next);
 		if (member->role == ROLE_WORKER)
@@ -320,13 +344,18 @@ static void release_old(void)
 static void on_ready(struct member *member, uint32_t generation)
 {
 	bool came_up = !member->ready;
+	bool changed_over = supervisor.next.number != 0 && generation == supervisor.next.number;
 
 	member->ready = true;
 	member->generation = generation;
-	if (member->role == ROLE_SIGNER && supervisor.next.number != 0 && generation == supervisor.next.number)
+	if (member->role == ROLE_FETCHER && changed_over)
+		go_on_reloading();
+	else if (member->role == ROLE_SIGNER && changed_over)
 		commit_reload();
 	else if (member->role == ROLE_SIGNER && came_up)
 		tell_workers(CHILD_SIGNER_READY);
+	else if (member->role == ROLE_FETCHER && came_up)
+		tell_workers(CHILD_FETCHER_READY);
 	if (came_up && member->died_us != 0)
 		log_notice("%s serves again after %lld ms", member->name,
 			(long long)(monotonic_us() - member->died_us) / 1000);
@@ -341,8 +370,14 @@ static void on_ready(struct member *member, uint32_t generation)
 
 static void on_refused(struct member *member, uint32_t generation)
 {
-	if (member->role == ROLE_SIGNER && supervisor.next.number != 0 && generation == supervisor.next.number) {
+	bool asked = supervisor.next.number != 0 && generation == supervisor.next.number;
+
+	if (asked && member->role == ROLE_SIGNER) {
 		abandon_reload("the signer would lose a credential");
+		return;
+	}
+	if (asked && member->role == ROLE_FETCHER) {
+		abandon_reload("the fetcher cannot use the trust anchors");
 		return;
 	}
 	/* It had the checked bytes and could not use them: its successor starts with them. */
@@ -400,6 +435,7 @@ static void go_on_stopping(void)
 {
 	if (all_gone(ROLE_WORKER)) {
 		stop_role(ROLE_SIGNER);
+		stop_role(ROLE_FETCHER);
 		stop_role(ROLE_RECORDER);
 	}
 	if (monotonic_us() < supervisor.stop_limit_us)
@@ -411,7 +447,8 @@ static void go_on_stopping(void)
 
 static bool everyone_gone(void)
 {
-	return all_gone(ROLE_WORKER) && all_gone(ROLE_SIGNER) && all_gone(ROLE_RECORDER);
+	return all_gone(ROLE_WORKER) && all_gone(ROLE_SIGNER) && all_gone(ROLE_FETCHER) &&
+		all_gone(ROLE_RECORDER);
 }
 
 /* --- The loop --- */
@@ -491,7 +528,7 @@ static int open_signals(void)
 
 static void supervise(int signals)
 {
-	struct pollfd fds[SOCKETS_WORKERS_MAX + 3];
+	struct pollfd fds[SOCKETS_WORKERS_MAX + MEMBERS_BESIDE_WORKERS + 1];
 
 	while (!supervisor.failed && !(supervisor.stopping && everyone_gone())) {
 		fds[0] = (struct pollfd){ .fd = signals, .events = POLLIN };
@@ -515,28 +552,29 @@ static bool open_channels(void)
 	unsigned count = supervisor.workers;
 
 	supervisor.to_signer = calloc(count, sizeof(struct pair));
+	supervisor.to_fetcher = calloc(count, sizeof(struct pair));
 	supervisor.to_recorder = calloc(count, sizeof(struct pair));
 	supervisor.handover = calloc(count, sizeof(struct pair));
-	if (supervisor.to_signer == NULL || supervisor.to_recorder == NULL || supervisor.handover == NULL)
+	if (supervisor.to_signer == NULL || supervisor.to_fetcher == NULL || supervisor.to_recorder == NULL || supervisor.handover == NULL)
 		return false;
 	for (unsigned i = 0; i < count; i++)
-		if (!channel_pair(supervisor.to_signer[i].ends) || !channel_pair(supervisor.to_recorder[i].ends) ||
-			!channel_pair(supervisor.handover[i].ends))
+		if (!channel_pair(supervisor.to_signer[i].ends) || !channel_pair(supervisor.to_fetcher[i].ends) ||
+			!channel_pair(supervisor.to_recorder[i].ends) || !channel_pair(supervisor.handover[i].ends))
 			return false;
 	return true;
 }
 
 static bool make_members(void)
 {
-	supervisor.member_count = supervisor.workers + 2;
+	supervisor.member_count = supervisor.workers + MEMBERS_BESIDE_WORKERS;
 	supervisor.members = calloc(supervisor.member_count, sizeof *supervisor.members);
 	if (supervisor.members == NULL)
 		return false;
 	for (size_t i = 0; i < supervisor.member_count; i++) {
 		struct member *member = &supervisor.members[i];
 
-		member->role = i == 0 ? ROLE_RECORDER : i == 1 ? ROLE_SIGNER : ROLE_WORKER;
-		member->index = i < 2 ? 0 : (uint32_t)(i - 2);
+		member->role = i < MEMBERS_BESIDE_WORKERS ? (enum role)i : ROLE_WORKER;
+		member->index = i < MEMBERS_BESIDE_WORKERS ? 0 : (uint32_t)(i - MEMBERS_BESIDE_WORKERS);
 		member->control = -1;
 		if (member->role == ROLE_WORKER)
 			snprintf(member->title, sizeof member->title, "stirrupd: worker %u", member->index);
@@ -592,10 +630,12 @@ static void close_all(void)
 	for (unsigned i = 0; supervisor.handover != NULL && i < supervisor.workers; i++)
 		for (int end = 0; end < 2; end++) {
 			close(supervisor.to_signer[i].ends[end]);
+			close(supervisor.to_fetcher[i].ends[end]);
 			close(supervisor.to_recorder[i].ends[end]);
 			close(supervisor.handover[i].ends[end]);
 		}
 	free(supervisor.to_signer);
+	free(supervisor.to_fetcher);
 	free(supervisor.to_recorder);
 	free(supervisor.handover);
 	free(supervisor.members);

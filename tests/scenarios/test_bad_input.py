@@ -19,7 +19,7 @@ class Survivor:
     def __enter__(self):
         self.stirrup.__enter__()
         self.children = self.stirrup.children()
-        assert len(self.children) == 3, self.children
+        assert len(self.children) == 4, self.children
         self.client = self.stirrup.client()
         return self
 

@@ -177,8 +177,8 @@ def test_the_private_key_is_opened_by_the_signer_alone_and_kept_out_of_cores():
 
 def test_the_children_are_one_of_each():
     with Stirrup(workers=2) as stirrup:
-        wait_until(lambda: sorted(stirrup.children()) == ["recorder", "signer", "worker 0", "worker 1"], 5,
-                   f"exactly two workers, a signer and a recorder, not {sorted(stirrup.children())}")
+        wait_until(lambda: sorted(stirrup.children()) == ["fetcher", "recorder", "signer", "worker 0", "worker 1"], 5,
+                   f"exactly two workers, a signer, a fetcher and a recorder, not {sorted(stirrup.children())}")
 
 
 def test_nothing_is_left_behind_after_a_stop():

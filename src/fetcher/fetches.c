@@ -1,0 +1,422 @@
+#include "fetches.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lru.h"
+#include "stirrup/clock.h"
+#include "stirrup/log.h"
+#include "stirrup/passport.h"
+#include "stirrup/x5u_url.h"
+
+#define HOSTS_MAX 4096
+#define EVICTION_TRIES 16
+
+/* Known as long as something of it is fetched or waits, and after that while it fails. */
+struct host {
+	char name[X5U_HOST_MAX + 1];
+	unsigned running, queued;
+	unsigned failures; /* in a row, the last fetch included */
+	int64_t left_alone_until_us;
+};
+
+struct fetch {
+	struct fetches *fetches;
+	struct fetch *next, *previous;
+	struct host *host;
+	bool running;
+	bool unconditional; /* wanted also by somebody who does not wait */
+	uint64_t url_hash;
+	char url[PASSPORT_X5U_MAX + 1];
+	struct fetch_waiter *waiters;
+	size_t waiter_count, waiter_room;
+};
+
+struct fetches {
+	struct http_client *http;
+	fetches_done *done;
+	void *context;
+	struct fetch_rules rules;
+	struct fetch *first, *last; /* in the order in which they were wanted */
+	size_t running, queued, waiters;
+	size_t running_suspects; /* of hosts that failed the last time */
+	struct lru *hosts;       /* name -> struct host * */
+};
+
+static uint64_t hash_of(const char *text)
+{
+	uint64_t hash = UINT64_C(14695981039346656037);
+
+	for (; *text != '\0'; text++)
+		hash = (hash ^ (unsigned char)*text) * UINT64_C(1099511628211);
+	return hash;
+}
+
+/* --- Hosts --- */
+
+static struct host *known_host(struct fetches *fetches, const char *name)
+{
+	struct host *const *host = lru_find(fetches->hosts, span_of(name));
+
+	return host == NULL ? NULL : *host;
+}
+
+static void forget_host(struct fetches *fetches, struct host *host)
+{
+	lru_remove(fetches->hosts, span_of(host->name));
+	free(host);
+}
+
+/* Of those that only fail; the others are few. */
+static void make_room_for_host(struct fetches *fetches)
+{
+	for (int tries = 0; tries < EVICTION_TRIES && lru_count(fetches->hosts) >= HOSTS_MAX; tries++) {
+		struct span name;
+		struct host *const *oldest = lru_oldest(fetches->hosts, &name);
+
+		if ((*oldest)->running + (*oldest)->queued == 0)
+			forget_host(fetches, *oldest);
+		else
+			lru_find(fetches->hosts, name);
+	}
+}
+
+static struct host *host_named(struct fetches *fetches, const char *name)
+{
+	struct host *host = known_host(fetches, name);
+
+	if (host != NULL)
+		return host;
+	make_room_for_host(fetches);
+	host = calloc(1, sizeof *host);
+	if (host == NULL)
+		return NULL;
+	snprintf(host->name, sizeof host->name, "%s", name);
+	if (lru_put(fetches->hosts, span_of(host->name), &host, sizeof host) == NULL) {
+		free(host);
+		return NULL;
+	}
+	return host;
+}
+
+static void forget_host_if_idle(struct fetches *fetches, struct host *host)
+{
+	if (host->running + host->queued + host->failures == 0)
+		forget_host(fetches, host);
+}
+
+static unsigned left_alone_ms(const struct host *host)
+{
+	int64_t now = monotonic_us();
+
+	if (host == NULL || host->left_alone_until_us <= now)
+		return 0;
+	return (unsigned)((host->left_alone_until_us - now + 999) / 1000);
+}
+
+/* A suspect is a host that failed the last time. */
+static void set_failures(struct fetches *fetches, struct host *host, unsigned failures)
+{
+	if ((host->failures > 0) != (failures > 0))
+		fetches->running_suspects += failures > 0 ? host->running : -(size_t)host->running;
+	host->failures = failures;
+}
+
+static void note_outcome(struct fetches *fetches, struct host *host, const struct http_answer *answer)
+{
+	unsigned limit = fetches->rules.failures_max;
+
+	if (!answer->host_fails) {
+		if (host->failures >= limit)
+			log_notice("%s answers again", host->name);
+		set_failures(fetches, host, 0);
+		host->left_alone_until_us = 0;
+		return;
+	}
+	set_failures(fetches, host, host->failures + 1);
+	if (host->failures >= limit)
+		host->left_alone_until_us = monotonic_us() + fetches->rules.left_alone_ms * INT64_C(1000);
+	if (host->failures == limit)
+		log_warning("%s failed %u times in a row and is left alone for %u s at a time: %s", host->name, limit,
+			fetches->rules.left_alone_ms / 1000, answer->detail);
+}
+
+/* --- The list --- */
+
+static struct fetch *find(const struct fetches *fetches, const char *url)
+{
+	uint64_t hash = hash_of(url);
+	struct fetch *fetch = fetches->first;
+
+	while (fetch != NULL && (fetch->url_hash != hash || strcmp(fetch->url, url) != 0))
+		fetch = fetch->next;
+	return fetch;
+}
+
+static void count_running(struct fetch *fetch, size_t change)
+{
+	fetch->fetches->running += change;
+	fetch->host->running += (unsigned)change;
+	if (fetch->host->failures > 0)
+		fetch->fetches->running_suspects += change;
+}
+
+static void count_queued(struct fetch *fetch, size_t change)
+{
+	fetch->fetches->queued += change;
+	fetch->host->queued += (unsigned)change;
+}
+
+static void take_out(struct fetch *fetch)
+{
+	struct fetches *fetches = fetch->fetches;
+
+	if (fetch->previous != NULL)
+		fetch->previous->next = fetch->next;
+	else
+		fetches->first = fetch->next;
+	if (fetch->next != NULL)
+		fetch->next->previous = fetch->previous;
+	else
+		fetches->last = fetch->previous;
+	if (fetch->running)
+		count_running(fetch, (size_t)-1);
+	else
+		count_queued(fetch, (size_t)-1);
+	fetches->waiters -= fetch->waiter_count;
+	forget_host_if_idle(fetches, fetch->host);
+}
+
+static void fetch_free(struct fetch *fetch)
+{
+	free(fetch->waiters);
+	free(fetch);
+}
+
+static struct fetch *append(struct fetches *fetches, const char *url, struct host *host)
+{
+	struct fetch *fetch = calloc(1, sizeof *fetch);
+
+	if (fetch == NULL)
+		return NULL;
+	fetch->fetches = fetches;
+	fetch->host = host;
+	fetch->url_hash = hash_of(url);
+	snprintf(fetch->url, sizeof fetch->url, "%s", url);
+	fetch->previous = fetches->last;
+	if (fetches->last != NULL)
+		fetches->last->next = fetch;
+	else
+		fetches->first = fetch;
+	fetches->last = fetch;
+	count_queued(fetch, 1);
+	return fetch;
+}
+
+static bool add_waiter(struct fetch *fetch, const struct fetch_waiter *waiter)
+{
+	if (waiter == NULL) {
+		fetch->unconditional = true;
+		return true;
+	}
+	if (fetch->fetches->waiters >= FETCHES_WAITERS_MAX)
+		return false;
+	if (fetch->waiter_count == fetch->waiter_room) {
+		size_t room = fetch->waiter_room * 2 + 4;
+		struct fetch_waiter *waiters = realloc(fetch->waiters, room * sizeof *waiters);
+
+		if (waiters == NULL)
+			return false;
+		fetch->waiters = waiters;
+		fetch->waiter_room = room;
+	}
+	fetch->waiters[fetch->waiter_count++] = *waiter;
+	fetch->fetches->waiters++;
+	return true;
+}
+
+static bool is_wanted(const struct fetch *fetch)
+{
+	int64_t now = monotonic_us();
+
+	for (size_t i = 0; i < fetch->waiter_count; i++)
+		if (fetch->waiters[i].deadline_us > now)
+			return true;
+	return fetch->unconditional;
+}
+
+/* --- Whose turn it is --- */
+
+/* Hosts that failed the last time take at most half of the places, so that those that answer are not behind them; one that
+ * was left alone gets one try. */
+static bool may_run(const struct fetches *fetches, const struct host *host)
+{
+	if (host->failures == 0)
+		return host->running < fetches->rules.max_per_host;
+	if (fetches->running_suspects >= (fetches->rules.max + 1) / 2)
+		return false;
+	return host->running < (host->failures >= fetches->rules.failures_max ? 1 : fetches->rules.max_per_host);
+}
+
+static struct fetch *next_to_run(const struct fetches *fetches)
+{
+	struct fetch *of_suspect = NULL;
+
+	for (struct fetch *fetch = fetches->first; fetch != NULL; fetch = fetch->next) {
+		if (fetch->running || !may_run(fetches, fetch->host))
+			continue;
+		if (fetch->host->failures == 0)
+			return fetch;
+		if (of_suspect == NULL)
+			of_suspect = fetch;
+	}
+	return of_suspect;
+}
+
+static void end(struct fetch *fetch, const struct http_answer *answer)
+{
+	struct fetches *fetches = fetch->fetches;
+
+	take_out(fetch);
+	fetches->done(fetches->context, fetch->url, answer, fetch->waiters, fetch->waiter_count);
+	fetch_free(fetch);
+}
+
+static void end_without(struct fetch *fetch, const char *detail)
+{
+	struct http_answer answer = { .host_fails = true };
+
+	snprintf(answer.detail, sizeof answer.detail, "%s", detail);
+	end(fetch, &answer);
+}
+
+static void drop_unwanted(struct fetches *fetches)
+{
+	struct fetch *next;
+
+	for (struct fetch *fetch = fetches->first; fetch != NULL; fetch = next) {
+		next = fetch->next;
+		if (fetch->running || is_wanted(fetch))
+			continue;
+		take_out(fetch);
+		fetch_free(fetch);
+	}
+}
+
+static void answered(void *context, const struct http_answer *answer);
+
+static void run_what_may(struct fetches *fetches)
+{
+	struct fetch *fetch;
+
+	drop_unwanted(fetches);
+	while (fetches->running < fetches->rules.max && (fetch = next_to_run(fetches)) != NULL) {
+		/* It may have failed since this one began to wait. */
+		if (left_alone_ms(fetch->host) > 0) {
+			end_without(fetch, "the host failed and is left alone for a while");
+		} else if (!http_fetch(fetches->http, fetch->url, answered, fetch)) {
+			end_without(fetch, "out of memory");
+		} else {
+			fetch->running = true;
+			count_queued(fetch, (size_t)-1);
+			count_running(fetch, 1);
+		}
+	}
+}
+
+static void answered(void *context, const struct http_answer *answer)
+{
+	struct fetch *fetch = context;
+	struct fetches *fetches = fetch->fetches;
+
+	note_outcome(fetches, fetch->host, answer);
+	end(fetch, answer);
+	run_what_may(fetches);
+}
+
+/* --- The verbs --- */
+
+struct fetches *fetches_new(struct http_client *http, fetches_done *done, void *context)
+{
+	struct fetches *fetches = calloc(1, sizeof *fetches);
+
+	if (fetches == NULL)
+		return NULL;
+	fetches->http = http;
+	fetches->done = done;
+	fetches->context = context;
+	fetches->hosts = lru_new(HOSTS_MAX, SIZE_MAX);
+	if (fetches->hosts == NULL) {
+		free(fetches);
+		return NULL;
+	}
+	return fetches;
+}
+
+void fetches_free(struct fetches *fetches)
+{
+	struct host *const *host;
+	struct span name;
+
+	if (fetches == NULL)
+		return;
+	while (fetches->first != NULL) {
+		struct fetch *fetch = fetches->first;
+
+		take_out(fetch);
+		fetch_free(fetch);
+	}
+	while ((host = lru_oldest(fetches->hosts, &name)) != NULL)
+		forget_host(fetches, *host);
+	lru_free(fetches->hosts);
+	free(fetches);
+}
+
+void fetches_use(struct fetches *fetches, const struct fetch_rules *rules)
+{
+	fetches->rules = *rules;
+	run_what_may(fetches);
+}
+
+static bool has_place(struct fetches *fetches, const char *name)
+{
+	const struct host *host;
+
+	if (fetches->queued >= FETCHES_QUEUE_MAX)
+		drop_unwanted(fetches);
+	host = known_host(fetches, name);
+	return fetches->queued < FETCHES_QUEUE_MAX && (host == NULL || host->queued < FETCHES_QUEUE_MAX_PER_HOST);
+}
+
+static bool enqueue(struct fetches *fetches, const char *url, const char *name, const struct fetch_waiter *waiter)
+{
+	struct host *host = host_named(fetches, name);
+	struct fetch *fetch = host == NULL ? NULL : append(fetches, url, host);
+
+	if (host != NULL && fetch == NULL)
+		forget_host_if_idle(fetches, host);
+	if (fetch == NULL)
+		return false;
+	if (add_waiter(fetch, waiter))
+		return true;
+	take_out(fetch);
+	fetch_free(fetch);
+	return false;
+}
+
+enum fetches_answer fetches_want(
+	struct fetches *fetches, const char *url, const char *host, const struct fetch_waiter *waiter, unsigned *left_ms)
+{
+	struct fetch *fetch = find(fetches, url);
+
+	if (fetch != NULL)
+		return add_waiter(fetch, waiter) ? FETCHES_WAIT : FETCHES_BUSY;
+	*left_ms = left_alone_ms(known_host(fetches, host));
+	if (*left_ms > 0)
+		return FETCHES_HOST_LEFT_ALONE;
+	if (!has_place(fetches, host) || !enqueue(fetches, url, host, waiter))
+		return FETCHES_BUSY;
+	run_what_may(fetches);
+	return FETCHES_WAIT;
+}

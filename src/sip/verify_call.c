@@ -1,0 +1,410 @@
+#include "worker_state.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "stirrup/clock.h"
+#include "stirrup/log.h"
+#include "stirrup/name_addr.h"
+#include "stirrup/reason_header.h"
+#include "stirrup/treatment.h"
+#include "stirrup/verify.h"
+#include "stirrup/verstat.h"
+#include "stirrup/writer.h"
+
+#define HEADERS_MAX (CALL_PAI_MAX + VERIFY_IDENTITIES_MAX + 8)
+#define TEXT_BYTES 32768
+
+/* The headers of the answer being made, and the text that they borrow. */
+struct stamps {
+	struct extra_header headers[HEADERS_MAX];
+	size_t count;
+	char text[TEXT_BYTES];
+	size_t used;
+};
+
+/* --- What the certificates say --- */
+
+static struct span x5u_of(const struct verify_identity *identity)
+{
+	return span_of(passport_x5u(identity->passport));
+}
+
+static bool is_pending(const struct verification *verification)
+{
+	for (size_t i = 0; i < verification->count; i++)
+		if (verification->identities[i].verdict == VERDICT_PENDING)
+			return true;
+	return false;
+}
+
+/* Half of all certificates live six days, and hosts reuse URLs: before a signature counts as bad, the certificate is
+ * fetched once more. */
+static void judge(struct worker *worker, struct call *call, size_t index, const struct known_certificate *known)
+{
+	struct verification *verification = call->verification;
+	struct verify_identity *identity = &verification->identities[index];
+	struct span x5u = x5u_of(identity);
+
+	verify_credential(verification, index, known->facts, known->key, wall_us() / 1000000);
+	if (identity->verdict != VERDICT_BAD_SIGNATURE || (call->renewed & 1u << index) != 0)
+		return;
+	if (!fetcher_client_renew(worker, x5u))
+		return;
+	call->renewed |= 1u << index;
+	verify_reopen(verification, index);
+}
+
+static void look_up(struct worker *worker, struct call *call, size_t index)
+{
+	struct known_certificate known;
+	bool busy;
+
+	if (fetcher_client_find(worker, x5u_of(&call->verification->identities[index]), &known, &busy))
+		judge(worker, call, index, &known);
+	else if (busy)
+		verify_give_up(call->verification, index, VERDICT_FETCHER_BUSY);
+}
+
+static void give_up_all(struct verification *verification, enum verdict verdict)
+{
+	for (size_t i = 0; i < verification->count; i++)
+		if (verification->identities[i].verdict == VERDICT_PENDING)
+			verify_give_up(verification, i, verdict);
+}
+
+/* --- The answer --- */
+
+static void add_header(struct stamps *stamps, const char *name, struct span value)
+{
+	if (stamps->count < HEADERS_MAX)
+		stamps->headers[stamps->count++] = (struct extra_header){ name, value };
+}
+
+/* Gives room for a text that a header borrows. */
+static char *room(struct stamps *stamps, size_t *size)
+{
+	*size = sizeof stamps->text - stamps->used;
+	return stamps->text + stamps->used;
+}
+
+static struct span keep(struct stamps *stamps)
+{
+	char *text = stamps->text + stamps->used;
+	struct span kept = span_of(text);
+
+	stamps->used += kept.length + 1;
+	return kept;
+}
+
+static void stamp_value(struct stamps *stamps, const struct call *call, struct span value, const char *verstat)
+{
+	unsigned stamped, removed;
+	size_t size;
+	char *out = room(stamps, &size);
+
+	if (verstat_stamp(out, size, value, &call->verification->orig, &call->peer->dial_plan, verstat, &stamped, &removed))
+		add_header(stamps, "P-Asserted-Identity", keep(stamps));
+}
+
+/* From's number as a P-Asserted-Identity: the caller's own From is not ours to change in an answer. */
+static void stamp_from(struct stamps *stamps, const struct call *call, const char *verstat)
+{
+	struct span from = call->request.facts.from;
+	struct name_addr item;
+
+	if (name_addr_next(&from, &item))
+		stamp_value(stamps, call, item.uri, verstat);
+}
+
+static void stamp_identities(struct stamps *stamps, const struct call *call, enum verify_result result, char attest)
+{
+	const struct call_facts *facts = &call->request.facts;
+	bool pai_too = call->peer->verstat_place != VERSTAT_IN_FROM && facts->pai_count > 0;
+	char verstat[VERSTAT_VALUE_SIZE];
+
+	verstat_value(verstat, result, attest, call->peer->verstat_form);
+	for (size_t i = 0; pai_too && i < facts->pai_count; i++)
+		stamp_value(stamps, call, facts->pai[i], verstat);
+	if (!pai_too || call->peer->verstat_place == VERSTAT_IN_BOTH)
+		stamp_from(stamps, call, verstat);
+}
+
+/* RFC 9410: one for each failing Identity; which one, where there are several. */
+static void stamp_reasons(struct stamps *stamps, const struct verification *verification)
+{
+	for (size_t i = 0; i < verification->count; i++) {
+		const struct verify_identity *identity = &verification->identities[i];
+		struct span ppi = verification->count > 1 ? identity->token : (struct span){ "", 0 };
+		size_t size;
+		char *out = room(stamps, &size);
+
+		if (verdict_refuses_token(identity->verdict) &&
+			reason_header_write(out, size, identity->verdict, ppi) > 0)
+			add_header(stamps, "Reason", keep(stamps));
+	}
+}
+
+static void stamp_attestation(struct stamps *stamps, const struct verify_identity *identity)
+{
+	size_t size;
+	char *out = room(stamps, &size);
+
+	if (size < 2)
+		return;
+	out[0] = identity->attest;
+	out[1] = '\0';
+	add_header(stamps, "Attestation-Info", keep(stamps));
+	add_header(stamps, "Origination-Id", span_of(passport_origid(identity->passport)));
+}
+
+static void stamp_extra(struct stamps *stamps, const char *header)
+{
+	const char *colon = header == NULL ? NULL : strchr(header, ':');
+	size_t size;
+	char *name = room(stamps, &size);
+
+	if (colon == NULL || (size_t)(colon - header) >= size)
+		return;
+	memcpy(name, header, (size_t)(colon - header));
+	name[colon - header] = '\0';
+	keep(stamps);
+	add_header(stamps, name, span_trim(span_of(colon + 1)));
+}
+
+/* --- The decision --- */
+
+struct judgement {
+	enum verify_result result;
+	enum verdict reason;
+	const struct verify_identity *deciding; /* NULL: none */
+	const struct treatment *treatment;      /* the rule that matched; NULL: none */
+	bool reject;
+	unsigned status;
+	const char *phrase;
+	char rule[160];
+};
+
+static void host_of(char *host, size_t size, const struct verify_identity *identity)
+{
+	const char *start = identity == NULL || identity->passport == NULL ? NULL : passport_x5u(identity->passport);
+	size_t length;
+
+	host[0] = '\0';
+	start = start == NULL ? NULL : strstr(start, "://");
+	if (start == NULL)
+		return;
+	length = strcspn(start + 3, ":/");
+	span_copy(host, size, (struct span){ start + 3, length });
+}
+
+static void apply_treatment(struct judgement *judgement, const struct call *call)
+{
+	char host[256];
+	struct treatment_question question = {
+		.result = judgement->result,
+		.reason = judgement->reason,
+		.attestation = judgement->deciding == NULL ? 0 : judgement->deciding->attest,
+		.spc = judgement->deciding == NULL ? "" : judgement->deciding->spc,
+		.x5u_host = host,
+	};
+
+	host_of(host, sizeof host, judgement->deciding);
+	judgement->treatment = treatment_find(call->peer->treatment, call->peer->treatment_count, &question);
+}
+
+/* A token that was seen for another call within its freshness (RFC 8224 section 12.1). */
+static void check_replay(struct worker *worker, struct judgement *judgement, const struct call *call)
+{
+	const struct config *config = call->generation->config;
+	const struct verify_identity *deciding = judgement->deciding;
+
+	if (judgement->result != VERIFY_PASSED || deciding == NULL ||
+		replay_check(worker->replay, deciding->passport, call->request.call_id,
+			call->arrived_wall_us / 1000000) == REPLAY_FIRST)
+		return;
+	judgement->reason = VERDICT_REPLAYED;
+	if (config->verification.on_replay == ON_REPLAY_FAIL)
+		judgement->result = VERIFY_FAILED;
+}
+
+static bool wants_identity(enum verdict reason)
+{
+	return reason == VERDICT_NO_IDENTITY || reason == VERDICT_UNSUPPORTED_PPT;
+}
+
+static void decide_rejection(struct judgement *judgement, const struct call *call)
+{
+	const struct peer *peer = call->peer;
+	const struct treatment *treatment = judgement->treatment;
+
+	if (treatment != NULL) {
+		judgement->reject = treatment->reject;
+		judgement->status = treatment->status;
+		judgement->phrase = treatment->phrase;
+		snprintf(judgement->rule, sizeof judgement->rule, "treatment of line %u", treatment->line);
+	} else if (judgement->result == VERIFY_PASSED) {
+		snprintf(judgement->rule, sizeof judgement->rule, "verified");
+	} else if (verdict_cause(judgement->reason) == CAUSE_FAULT && peer->on_error == ON_ERROR_503) {
+		judgement->reject = true;
+		judgement->status = 503;
+		snprintf(judgement->rule, sizeof judgement->rule, "on_error = 503");
+	} else if (wants_identity(judgement->reason)) {
+		judgement->reject = peer->identity_required;
+		snprintf(judgement->rule, sizeof judgement->rule, "identity_required = %s",
+			peer->identity_required ? "true" : "false");
+	} else {
+		judgement->reject = peer->on_failure == ON_FAILURE_REJECT;
+		snprintf(judgement->rule, sizeof judgement->rule, "on_failure = %s",
+			judgement->reject ? "reject" : "continue");
+	}
+	if (judgement->reject && call->verification->emergency) {
+		judgement->reject = false;
+		snprintf(judgement->rule, sizeof judgement->rule, "emergency call, not refused");
+	}
+	if (judgement->reject && judgement->status == 0)
+		judgement->status = verify_reject_status(call->verification);
+}
+
+static void judge_call(struct worker *worker, struct judgement *judgement, const struct call *call)
+{
+	const struct config *config = call->generation->config;
+	int deciding;
+
+	*judgement = (struct judgement){ 0 };
+	judgement->result = verify_conclude(call->verification, config->verification.verstat_failed_on_any,
+		&judgement->reason, &deciding);
+	judgement->deciding = deciding < 0 ? NULL : &call->verification->identities[deciding];
+	check_replay(worker, judgement, call);
+	apply_treatment(judgement, call);
+	decide_rejection(judgement, call);
+}
+
+/* What a peer that is not trusted claims of the caller goes no further. */
+static void list_removed(struct call_outcome *outcome, const struct call *call)
+{
+	static const char *names[CLAIMED_MAX + 1];
+	const struct call_facts *facts = &call->request.facts;
+	bool verstat = verstat_present(facts->from);
+
+	outcome->removed = names;
+	if (call->peer->trusted)
+		return;
+	for (size_t i = 0; i < call->request.claimed_count; i++)
+		names[outcome->removed_count++] = call->request.claimed[i];
+	for (size_t i = 0; i < facts->pai_count; i++)
+		verstat = verstat || verstat_present(facts->pai[i]);
+	if (verstat)
+		names[outcome->removed_count++] = "verstat";
+}
+
+static void conclude(struct worker *worker, struct call *call)
+{
+	static struct stamps stamps;
+	struct judgement judgement;
+	struct call_outcome outcome = { .status = 302, .headers = stamps.headers };
+
+	judge_call(worker, &judgement, call);
+	stamps.count = 0;
+	stamps.used = 0;
+	outcome.result = verify_result_word(judgement.result);
+	outcome.verdict = judgement.reason;
+	outcome.rule = judgement.rule;
+	outcome.deciding = judgement.deciding;
+	list_removed(&outcome, call);
+	if (call->peer->shadow) {
+		redirect_answer(worker, call, &outcome);
+		return;
+	}
+	if (judgement.reject) {
+		outcome.result = "rejected";
+		outcome.status = judgement.status;
+		outcome.phrase = judgement.phrase != NULL ? judgement.phrase : verdict_reject_phrase(judgement.status);
+	} else {
+		stamp_identities(&stamps, call, judgement.result,
+			judgement.deciding == NULL ? 0 : judgement.deciding->attest);
+		stamp_reasons(&stamps, call->verification);
+		if (judgement.result == VERIFY_PASSED && call->peer->attestation_headers && judgement.deciding->attest != 0)
+			stamp_attestation(&stamps, judgement.deciding);
+	}
+	if (judgement.treatment != NULL) {
+		stamp_extra(&stamps, judgement.treatment->header);
+		outcome.next_hop = judgement.treatment->next_hop;
+	}
+	outcome.header_count = stamps.count;
+	redirect_answer(worker, call, &outcome);
+}
+
+/* --- The life of a call --- */
+
+void verify_call(struct worker *worker, struct call *call)
+{
+	const struct config *config = call->generation->config;
+	const struct peer *peer = call->peer;
+	struct verify_policy policy = {
+		.identity_from = peer->identity_from,
+		.dial_plan = &peer->dial_plan,
+		.freshness_s = config->freshness_s,
+		.identity_required = peer->identity_required,
+		.ports = config->verification.allow_ports,
+		.port_count = config->verification.allow_port_count,
+	};
+	struct call *waiting;
+
+	call->decision = (struct sign_decision){ .customer = -1, .credential = -1 };
+	call->verification = malloc(sizeof *call->verification);
+	if (call->verification == NULL) {
+		log_error("out of memory: a call goes unanswered");
+		call_release(call);
+		return;
+	}
+	verify_begin(call->verification, &call->request.facts, &policy, call->arrived_wall_us / 1000000);
+	for (size_t i = 0; i < call->verification->count; i++)
+		if (call->verification->identities[i].verdict == VERDICT_PENDING)
+			look_up(worker, call, i);
+	if (!is_pending(call->verification)) {
+		conclude(worker, call);
+		return;
+	}
+	waiting = waiting_calls_add(worker->waiting, call);
+	if (waiting == NULL) {
+		give_up_all(call->verification, VERDICT_FETCHER_BUSY);
+		conclude(worker, call);
+		return;
+	}
+	waiting->waited = true;
+	waiting->deadline_us = waiting->arrived_us + config->verification.call_deadline_ms * 1000LL;
+	deadlines_start(worker);
+}
+
+static void take_out_and_conclude(struct worker *worker, struct call *waiting)
+{
+	struct call call = *waiting;
+
+	waiting_calls_remove(worker->waiting, waiting);
+	conclude(worker, &call);
+}
+
+void verify_calls_learn(struct worker *worker, const struct known_certificate *known)
+{
+	struct call *call = waiting_calls_oldest(worker->waiting);
+
+	while (call != NULL) {
+		struct call *next = call->next;
+		struct verification *verification = call->verification;
+
+		for (size_t i = 0; verification != NULL && i < verification->count; i++)
+			if (verification->identities[i].verdict == VERDICT_PENDING &&
+				span_is(x5u_of(&verification->identities[i]), known->facts->x5u))
+				judge(worker, call, i, known);
+		if (verification != NULL && !is_pending(verification))
+			take_out_and_conclude(worker, call);
+		call = next;
+	}
+}
+
+void verify_call_give_up(struct worker *worker, struct call *waiting, enum verdict verdict)
+{
+	give_up_all(waiting->verification, verdict);
+	take_out_and_conclude(worker, waiting);
+}

@@ -1,0 +1,115 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+#include "stirrup/verstat.h"
+
+static const struct dial_plan plan = { .country_code = "1" };
+
+static void each_result_has_its_value(void **state)
+{
+	static const struct {
+		enum verify_result result;
+		char attest;
+		enum verstat_form form;
+		const char *value;
+	} cases[] = {
+		{ VERIFY_PASSED, 'A', VERSTAT_PLAIN, "TN-Validation-Passed" },
+		{ VERIFY_PASSED, 'A', VERSTAT_WITH_ATTESTATION, "TN-Validation-Passed-A" },
+		{ VERIFY_PASSED, 0, VERSTAT_WITH_ATTESTATION, "TN-Validation-Passed" },
+		{ VERIFY_FAILED, 'C', VERSTAT_PLAIN, "TN-Validation-Failed" },
+		{ VERIFY_FAILED, 'C', VERSTAT_WITH_ATTESTATION, "TN-Validation-Failed-C" },
+		{ VERIFY_NO_VALIDATION, 'B', VERSTAT_WITH_ATTESTATION, "No-TN-Validation" },
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		char value[VERSTAT_VALUE_SIZE];
+
+		verstat_value(value, cases[i].result, cases[i].attest, cases[i].form);
+		assert_string_equal(value, cases[i].value);
+	}
+}
+
+static const struct {
+	const char *behaviour, *header, *stamped;
+	unsigned stamped_count, removed_count;
+} cases[] = {
+	{ "sip URI: in the user part", "\"A, B\" <sip:+12155551212@example.com;user=phone>;x=1",
+		"\"A, B\" <sip:+12155551212;verstat=V@example.com;user=phone>;x=1", 1, 0 },
+	{ "tel URI", "<tel:+1-215-555-1212;npdi>", "<tel:+1-215-555-1212;npdi;verstat=V>", 1, 0 },
+	{ "a list: each that is the number", "<sip:2155551212@a>, <tel:+12155551212>, <tel:+13125550000>",
+		"<sip:2155551212;verstat=V@a>, <tel:+12155551212;verstat=V>, <tel:+13125550000>", 2, 0 },
+	{ "a verstat that stood there goes", "<sip:+12155551212;verstat=TN-Validation-Passed;cic=1@a>",
+		"<sip:+12155551212;cic=1;verstat=V@a>", 1, 1 },
+	{ "also from another number, which gets none", "<tel:+13125550000;VERSTAT=TN-Validation-Passed>",
+		"<tel:+13125550000>", 0, 1 },
+	{ "a parameter that only begins so stays", "<tel:+12155551212;verstatx=1>",
+		"<tel:+12155551212;verstatx=1;verstat=V>", 1, 0 },
+	{ "a name is left alone", "<sip:alice@example.com>", "<sip:alice@example.com>", 0, 0 },
+	{ "a bare URI is bracketed", "sip:+12155551212@a", "<sip:+12155551212;verstat=V@a>", 1, 0 },
+};
+
+static void the_number_and_only_the_number_is_stamped(void **state)
+{
+	const struct tn orig = { "12155551212" };
+
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		unsigned stamped, removed;
+		char out[256];
+		size_t full;
+
+		if (!verstat_stamp(out, sizeof out, span_of(cases[i].header), &orig, &plan, "V", &stamped, &removed))
+			fail_msg("%s: does not fit", cases[i].behaviour);
+		if (strcmp(out, cases[i].stamped) != 0 || stamped != cases[i].stamped_count ||
+			removed != cases[i].removed_count)
+			fail_msg("%s: %s (%u, %u)", cases[i].behaviour, out, stamped, removed);
+		full = strlen(out);
+		for (size_t size = 1; size <= full; size++)
+			assert_false(verstat_stamp(out, size, span_of(cases[i].header), &orig, &plan, "V", &stamped,
+				&removed));
+	}
+}
+
+static void any_truncation_is_stood(void **state)
+{
+	const struct tn orig = { "12155551212" };
+
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		size_t length = strlen(cases[i].header);
+
+		for (size_t cut = 0; cut < length; cut++) {
+			char *exact = malloc(cut + 1);
+			unsigned stamped, removed;
+			char out[256];
+
+			memcpy(exact, cases[i].header, cut);
+			verstat_stamp(out, sizeof out, (struct span){ exact, cut }, &orig, &plan, "V", &stamped, &removed);
+			verstat_present((struct span){ exact, cut });
+			free(exact);
+		}
+	}
+}
+
+static void an_inbound_verstat_is_seen(void **state)
+{
+	assert_true(verstat_present(span_of("<tel:+1;verstat=x>")));
+	assert_true(verstat_present(span_of("<sip:a@b>, <sip:+1;npdi;Verstat=x@b>")));
+	assert_false(verstat_present(span_of("<sip:+1@b;verstat=x>;verstat=y")));
+	assert_false(verstat_present(span_of("")));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(each_result_has_its_value),
+		cmocka_unit_test(the_number_and_only_the_number_is_stamped),
+		cmocka_unit_test(any_truncation_is_stood),
+		cmocka_unit_test(an_inbound_verstat_is_seen),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
