@@ -81,7 +81,7 @@ static void describe_identity(struct record_identity *out, const struct verify_i
 
 static void fill_verification(struct record *record, const struct call *call, const struct call_outcome *outcome)
 {
-	static struct record_identity identities[VERIFY_IDENTITIES_MAX];
+	static struct record_identity identities[VERIFY_IDENTITIES_MAX + 1];
 	const struct verification *verification = call->verification;
 	const struct verify_identity *deciding = outcome->deciding;
 
@@ -156,7 +156,7 @@ void call_record_send(struct worker *worker, const struct call *call, const stru
 		.result = outcome->result,
 		.rule = outcome->rule != NULL ? outcome->rule : call->decision.rule,
 		.status = outcome->status,
-		.next_hop = call->peer->next_hop,
+		.next_hop = outcome->next_hop != NULL ? outcome->next_hop : call->peer->next_hop,
 		.final_status = outcome->status,
 		.microseconds = monotonic_us() - call->arrived_us,
 	};

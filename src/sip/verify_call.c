@@ -12,7 +12,7 @@
 #include "stirrup/verstat.h"
 #include "stirrup/writer.h"
 
-#define HEADERS_MAX (CALL_PAI_MAX + VERIFY_IDENTITIES_MAX + 8)
+#define HEADERS_MAX (CALL_PAI_MAX + VERIFY_IDENTITIES_MAX + 9)
 #define TEXT_BYTES 32768
 
 /* The headers of the answer being made, and the text that they borrow. */
@@ -75,6 +75,11 @@ static void give_up_all(struct verification *verification, enum verdict verdict)
 
 /* --- The answer --- */
 
+static bool wants_identity(enum verdict reason)
+{
+	return reason == VERDICT_NO_IDENTITY || reason == VERDICT_UNSUPPORTED_PPT;
+}
+
 static void add_header(struct stamps *stamps, const char *name, struct span value)
 {
 	if (stamps->count < HEADERS_MAX)
@@ -115,6 +120,21 @@ static void stamp_from(struct stamps *stamps, const struct call *call, const cha
 
 	if (name_addr_next(&from, &item))
 		stamp_value(stamps, call, item.uri, verstat);
+}
+
+/* What a trusted peer found out stands where there is nothing to judge. */
+static bool keep_trusted(struct stamps *stamps, const struct call *call, enum verdict reason)
+{
+	const struct call_facts *facts = &call->request.facts;
+	bool claimed = false;
+
+	for (size_t i = 0; i < facts->pai_count; i++)
+		claimed = claimed || verstat_present(facts->pai[i]);
+	if (!call->peer->trusted || !claimed || !wants_identity(reason))
+		return false;
+	for (size_t i = 0; i < facts->pai_count; i++)
+		add_header(stamps, "P-Asserted-Identity", facts->pai[i]);
+	return true;
 }
 
 static void stamp_identities(struct stamps *stamps, const struct call *call, enum verify_result result, char attest)
@@ -213,24 +233,32 @@ static void apply_treatment(struct judgement *judgement, const struct call *call
 	judgement->treatment = treatment_find(call->peer->treatment, call->peer->treatment_count, &question);
 }
 
-/* A token that was seen for another call within its freshness (RFC 8224 section 12.1). */
-static void check_replay(struct worker *worker, struct judgement *judgement, const struct call *call)
+static void conclude_identities(struct judgement *judgement, const struct call *call)
 {
 	const struct config *config = call->generation->config;
-	const struct verify_identity *deciding = judgement->deciding;
+	int deciding;
 
-	if (judgement->result != VERIFY_PASSED || deciding == NULL ||
-		replay_check(worker->replay, deciding->passport, call->request.call_id,
-			call->arrived_wall_us / 1000000) == REPLAY_FIRST)
-		return;
-	judgement->reason = VERDICT_REPLAYED;
-	if (config->verification.on_replay == ON_REPLAY_FAIL)
-		judgement->result = VERIFY_FAILED;
+	judgement->result = verify_conclude(call->verification, config->verification.verstat_failed_on_any,
+		&judgement->reason, &deciding);
+	judgement->deciding = deciding < 0 ? NULL : &call->verification->identities[deciding];
 }
 
-static bool wants_identity(enum verdict reason)
+/* A token that was seen for another call within its freshness (RFC 8224 section 12.1). Refused, another may still be good. */
+static void check_replays(struct worker *worker, struct judgement *judgement, const struct call *call)
 {
-	return reason == VERDICT_NO_IDENTITY || reason == VERDICT_UNSUPPORTED_PPT;
+	const struct config *config = call->generation->config;
+
+	while (judgement->result == VERIFY_PASSED && judgement->deciding != NULL &&
+		replay_check(worker->replay, judgement->deciding->passport, call->request.call_id,
+			call->arrived_wall_us / 1000000) == REPLAY_SEEN_FOR_OTHER_CALL) {
+		if (config->verification.on_replay == ON_REPLAY_RECORD) {
+			judgement->reason = VERDICT_REPLAYED;
+			return;
+		}
+		verify_refuse_replay(
+			call->verification, (size_t)(judgement->deciding - call->verification->identities));
+		conclude_identities(judgement, call);
+	}
 }
 
 static void decide_rejection(struct judgement *judgement, const struct call *call)
@@ -268,14 +296,9 @@ static void decide_rejection(struct judgement *judgement, const struct call *cal
 
 static void judge_call(struct worker *worker, struct judgement *judgement, const struct call *call)
 {
-	const struct config *config = call->generation->config;
-	int deciding;
-
 	*judgement = (struct judgement){ 0 };
-	judgement->result = verify_conclude(call->verification, config->verification.verstat_failed_on_any,
-		&judgement->reason, &deciding);
-	judgement->deciding = deciding < 0 ? NULL : &call->verification->identities[deciding];
-	check_replay(worker, judgement, call);
+	conclude_identities(judgement, call);
+	check_replays(worker, judgement, call);
 	apply_treatment(judgement, call);
 	decide_rejection(judgement, call);
 }
@@ -321,8 +344,9 @@ static void conclude(struct worker *worker, struct call *call)
 		outcome.status = judgement.status;
 		outcome.phrase = judgement.phrase != NULL ? judgement.phrase : verdict_reject_phrase(judgement.status);
 	} else {
-		stamp_identities(&stamps, call, judgement.result,
-			judgement.deciding == NULL ? 0 : judgement.deciding->attest);
+		if (!keep_trusted(&stamps, call, judgement.reason))
+			stamp_identities(&stamps, call, judgement.result,
+				judgement.deciding == NULL ? 0 : judgement.deciding->attest);
 		stamp_reasons(&stamps, call->verification);
 		if (judgement.result == VERIFY_PASSED && call->peer->attestation_headers && judgement.deciding->attest != 0)
 			stamp_attestation(&stamps, judgement.deciding);
