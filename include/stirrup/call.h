@@ -36,7 +36,7 @@ struct call {
 	const struct peer *peer;         /* of that generation */
 	struct sign_decision decision;   /* service "sign" */
 	struct verification *verification; /* service "verify": owned; NULL */
-	bool waited;                     /* for the facts of a certificate */
+	bool looked_up, waited;          /* a certificate was looked for; its facts were not there */
 	unsigned renewed;                /* bit i: the certificate of identity i was asked for once more */
 	char origid[ORIGID_SIZE];
 	char source[NET_TEXT_SIZE];

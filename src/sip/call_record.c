@@ -97,7 +97,7 @@ static void fill_verification(struct record *record, const struct call *call, co
 		record->dest = verification->dest_uri;
 	record->removed = outcome->removed;
 	record->removed_count = outcome->removed_count;
-	record->cache = verification->count == 0 ? NULL : call->waited ? "miss" : "hit";
+	record->cache = !call->looked_up ? NULL : call->waited ? "miss" : "hit";
 	if (deciding == NULL)
 		return;
 	record->attest = deciding->attest;

@@ -60,6 +60,7 @@ static void look_up(struct worker *worker, struct call *call, size_t index)
 	struct known_certificate known;
 	bool busy;
 
+	call->looked_up = true;
 	if (fetcher_client_find(worker, x5u_of(&call->verification->identities[index]), &known, &busy))
 		judge(worker, call, index, &known);
 	else if (busy)
