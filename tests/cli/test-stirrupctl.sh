@@ -68,8 +68,8 @@ complains()
 }
 
 check "help" 0 --help </dev/null
-prints "  decode   [--json] [FILE]  show what an Identity header, a token or a SIP message carries"
-prints "  version  [--json]         show the version of the tool and of its libraries"
+prints "  decode   [--json] [FILE]     show what an Identity header, a token or a SIP message carries"
+prints "  version  [--json]            show the version of the tool and of its libraries"
 check "help of a verb" 0 decode --help </dev/null
 prints "usage: stirrupctl VERB [ARGUMENTS]"
 check "no verb" 2 </dev/null
