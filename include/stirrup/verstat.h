@@ -17,13 +17,17 @@
  * it and attest is not 0. */
 void verstat_value(char out[VERSTAT_VALUE_SIZE], enum verify_result result, char attest, enum verstat_form form);
 
-/* Copies the value of a P-Asserted-Identity or From header field (a comma list is kept) with verstat=value on each URI
- * that is the number orig, and without the verstat that stood on any of them. The rest stays octet for octet. False when it
- * does not fit. *stamped counts the URIs that got it, *removed those that lost one. */
+/* Copies the value of a P-Asserted-Identity header field (a comma list is kept) with verstat=value on each URI that is the number
+ * orig, and without any verstat that stood there: as a parameter of the number, of the URI or of the header field. The rest
+ * stays octet for octet, but for what is no address. False when it does not fit. *stamped counts the URIs that got it,
+ * *removed the ones taken away. */
 bool verstat_stamp(char *out, size_t size, struct span header, const struct tn *orig, const struct dial_plan *plan,
 	const char *value, unsigned *stamped, unsigned *removed);
 
-/* Whether any URI in the value carries a verstat parameter. */
+/* "<" uri ">" with verstat=value on it, whatever number it is, and without the ones that stood there. */
+bool verstat_stamp_uri(char *out, size_t size, struct span uri, const char *value);
+
+/* Whether any address in the value carries a verstat parameter. */
 bool verstat_present(struct span header);
 
 #endif

@@ -1,13 +1,12 @@
 #include "worker_state.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
+#include "stirrup/call_treatment.h"
 #include "stirrup/clock.h"
 #include "stirrup/log.h"
 #include "stirrup/name_addr.h"
 #include "stirrup/reason_header.h"
-#include "stirrup/treatment.h"
 #include "stirrup/verify.h"
 #include "stirrup/verstat.h"
 #include "stirrup/writer.h"
@@ -113,14 +112,21 @@ static void stamp_value(struct stamps *stamps, const struct call *call, struct s
 		add_header(stamps, "P-Asserted-Identity", keep(stamps));
 }
 
-/* From's number as a P-Asserted-Identity: the caller's own From is not ours to change in an answer. */
+/* From's number as a P-Asserted-Identity: the caller's own From is not ours to change in an answer. Only where it is the
+ * number that was judged: what nobody verified must not become an asserted identity. */
 static void stamp_from(struct stamps *stamps, const struct call *call, const char *verstat)
 {
 	struct span from = call->request.facts.from;
 	struct name_addr item;
+	struct tn tn;
+	size_t size;
+	char *out = room(stamps, &size);
 
-	if (name_addr_next(&from, &item))
-		stamp_value(stamps, call, item.uri, verstat);
+	if (call->verification->orig_kind == TN_NUMBER && name_addr_next(&from, &item) &&
+		tn_from_uri(&tn, item.uri, &call->peer->dial_plan) == TN_NUMBER &&
+		strcmp(tn.digits, call->verification->orig.digits) == 0 &&
+		verstat_stamp_uri(out, size, item.uri, verstat))
+		add_header(stamps, "P-Asserted-Identity", keep(stamps));
 }
 
 /* What a trusted peer found out stands where there is nothing to judge. */
@@ -198,50 +204,18 @@ static void stamp_extra(struct stamps *stamps, const char *header)
 struct judgement {
 	enum verify_result result;
 	enum verdict reason;
+	int index;                              /* of the identity that decided; -1: none */
 	const struct verify_identity *deciding; /* NULL: none */
-	const struct treatment *treatment;      /* the rule that matched; NULL: none */
-	bool reject;
-	unsigned status;
-	const char *phrase;
-	char rule[160];
+	struct call_treatment treatment;
 };
-
-static void host_of(char *host, size_t size, const struct verify_identity *identity)
-{
-	const char *start = identity == NULL || identity->passport == NULL ? NULL : passport_x5u(identity->passport);
-	size_t length;
-
-	host[0] = '\0';
-	start = start == NULL ? NULL : strstr(start, "://");
-	if (start == NULL)
-		return;
-	length = strcspn(start + 3, ":/");
-	span_copy(host, size, (struct span){ start + 3, length });
-}
-
-static void apply_treatment(struct judgement *judgement, const struct call *call)
-{
-	char host[256];
-	struct treatment_question question = {
-		.result = judgement->result,
-		.reason = judgement->reason,
-		.attestation = judgement->deciding == NULL ? 0 : judgement->deciding->attest,
-		.spc = judgement->deciding == NULL ? "" : judgement->deciding->spc,
-		.x5u_host = host,
-	};
-
-	host_of(host, sizeof host, judgement->deciding);
-	judgement->treatment = treatment_find(call->peer->treatment, call->peer->treatment_count, &question);
-}
 
 static void conclude_identities(struct judgement *judgement, const struct call *call)
 {
 	const struct config *config = call->generation->config;
-	int deciding;
 
 	judgement->result = verify_conclude(call->verification, config->verification.verstat_failed_on_any,
-		&judgement->reason, &deciding);
-	judgement->deciding = deciding < 0 ? NULL : &call->verification->identities[deciding];
+		&judgement->reason, &judgement->index);
+	judgement->deciding = judgement->index < 0 ? NULL : &call->verification->identities[judgement->index];
 }
 
 /* A token that was seen for another call within its freshness (RFC 8224 section 12.1). Refused, another may still be good. */
@@ -262,46 +236,24 @@ static void check_replays(struct worker *worker, struct judgement *judgement, co
 	}
 }
 
-static void decide_rejection(struct judgement *judgement, const struct call *call)
-{
-	const struct peer *peer = call->peer;
-	const struct treatment *treatment = judgement->treatment;
-
-	if (treatment != NULL) {
-		judgement->reject = treatment->reject;
-		judgement->status = treatment->status;
-		judgement->phrase = treatment->phrase;
-		snprintf(judgement->rule, sizeof judgement->rule, "treatment of line %u", treatment->line);
-	} else if (judgement->result == VERIFY_PASSED) {
-		snprintf(judgement->rule, sizeof judgement->rule, "verified");
-	} else if (verdict_cause(judgement->reason) == CAUSE_FAULT && peer->on_error == ON_ERROR_503) {
-		judgement->reject = true;
-		judgement->status = 503;
-		snprintf(judgement->rule, sizeof judgement->rule, "on_error = 503");
-	} else if (wants_identity(judgement->reason)) {
-		judgement->reject = peer->identity_required;
-		snprintf(judgement->rule, sizeof judgement->rule, "identity_required = %s",
-			peer->identity_required ? "true" : "false");
-	} else {
-		judgement->reject = peer->on_failure == ON_FAILURE_REJECT;
-		snprintf(judgement->rule, sizeof judgement->rule, "on_failure = %s",
-			judgement->reject ? "reject" : "continue");
-	}
-	if (judgement->reject && call->verification->emergency) {
-		judgement->reject = false;
-		snprintf(judgement->rule, sizeof judgement->rule, "emergency call, not refused");
-	}
-	if (judgement->reject && judgement->status == 0)
-		judgement->status = verify_reject_status(call->verification);
-}
-
 static void judge_call(struct worker *worker, struct judgement *judgement, const struct call *call)
 {
-	*judgement = (struct judgement){ 0 };
+	const struct peer *peer = call->peer;
+	struct call_treatment_policy policy = {
+		.rules = peer->treatment,
+		.rule_count = peer->treatment_count,
+		.on_failure = peer->on_failure,
+		.identity_required = peer->identity_required,
+		.fault_is_503 = peer->on_error == ON_ERROR_503,
+	};
+	struct call_treatment_question question = { .verification = call->verification };
+
 	conclude_identities(judgement, call);
 	check_replays(worker, judgement, call);
-	apply_treatment(judgement, call);
-	decide_rejection(judgement, call);
+	question.result = judgement->result;
+	question.reason = judgement->reason;
+	question.deciding = judgement->index;
+	call_treatment_find(&judgement->treatment, &question, &policy);
 }
 
 /* What a peer that is not trusted claims of the caller goes no further. */
@@ -333,17 +285,18 @@ static void conclude(struct worker *worker, struct call *call)
 	stamps.used = 0;
 	outcome.result = verify_result_word(judgement.result);
 	outcome.verdict = judgement.reason;
-	outcome.rule = judgement.rule;
+	outcome.rule = judgement.treatment.name;
 	outcome.deciding = judgement.deciding;
 	list_removed(&outcome, call);
 	if (call->peer->shadow) {
 		redirect_answer(worker, call, &outcome);
 		return;
 	}
-	if (judgement.reject) {
+	if (judgement.treatment.reject) {
 		outcome.result = "rejected";
-		outcome.status = judgement.status;
-		outcome.phrase = judgement.phrase != NULL ? judgement.phrase : verdict_reject_phrase(judgement.status);
+		outcome.status = judgement.treatment.status;
+		outcome.phrase = judgement.treatment.phrase != NULL ? judgement.treatment.phrase :
+									verdict_reject_phrase(outcome.status);
 	} else {
 		if (!keep_trusted(&stamps, call, judgement.reason))
 			stamp_identities(&stamps, call, judgement.result,
@@ -352,9 +305,9 @@ static void conclude(struct worker *worker, struct call *call)
 		if (judgement.result == VERIFY_PASSED && call->peer->attestation_headers && judgement.deciding->attest != 0)
 			stamp_attestation(&stamps, judgement.deciding);
 	}
-	if (judgement.treatment != NULL) {
-		stamp_extra(&stamps, judgement.treatment->header);
-		outcome.next_hop = judgement.treatment->next_hop;
+	if (judgement.treatment.rule != NULL) {
+		stamp_extra(&stamps, judgement.treatment.rule->header);
+		outcome.next_hop = judgement.treatment.rule->next_hop;
 	}
 	outcome.header_count = stamps.count;
 	redirect_answer(worker, call, &outcome);

@@ -44,16 +44,20 @@ static struct span number_part(struct span uri)
 	return part;
 }
 
-/* The next ";name=value" of a number, with its semicolon; empty at the end. Moves *rest behind it. */
+/* The next ";name=value", with its semicolon; what stands before the first one comes as it is. Empty at the end. Moves
+ * *rest behind it. */
 static struct span next_param(struct span *rest)
 {
 	struct span param = { rest->at, 0 };
+	bool quoted = false;
 
-	if (rest->length == 0)
-		return param;
-	param.length = 1;
-	while (param.length < rest->length && rest->at[param.length] != ';')
+	while (param.length < rest->length && (param.length == 0 || quoted || rest->at[param.length] != ';')) {
+		if (rest->at[param.length] == '"')
+			quoted = !quoted;
+		else if (quoted && rest->at[param.length] == '\\' && param.length + 1 < rest->length)
+			param.length++;
 		param.length++;
+	}
 	rest->at += param.length;
 	rest->length -= param.length;
 	return param;
@@ -61,11 +65,25 @@ static struct span next_param(struct span *rest)
 
 static bool is_verstat(struct span param)
 {
-	static const char name[] = ";verstat";
+	static const char name[] = "verstat";
 	size_t length = sizeof name - 1;
 
+	if (param.length == 0 || param.at[0] != ';')
+		return false;
+	param = span_trim((struct span){ param.at + 1, param.length - 1 });
 	return param.length >= length && strncasecmp(param.at, name, length) == 0 &&
-		(param.length == length || param.at[length] == '=');
+		(param.length == length || strchr("= \t@?>", param.at[length]) != NULL);
+}
+
+/* Copies parameters of a number, a URI or a header field, but for verstat: field practice has it in each of these places. */
+static void put_without_verstat(struct writer *writer, struct span text, unsigned *removed)
+{
+	for (struct span param = next_param(&text); param.length > 0; param = next_param(&text)) {
+		if (is_verstat(param))
+			++*removed;
+		else
+			writer_span(writer, param);
+	}
 }
 
 /* Splits a number into its digits and its parameters. */
@@ -80,22 +98,36 @@ static struct span digits_of(struct span number, struct span *params)
 
 static void put_uri(struct writer *writer, struct span uri, const char *value, unsigned *removed)
 {
-	struct span number = number_part(uri), params, param;
+	struct span number = number_part(uri), params;
 	struct span digits = digits_of(number, &params);
 	const char *behind = number.at + number.length;
 
 	writer_bytes(writer, uri.at, (size_t)(digits.at + digits.length - uri.at));
-	for (param = next_param(&params); param.length > 0; param = next_param(&params)) {
-		if (is_verstat(param))
-			++*removed;
-		else
-			writer_span(writer, param);
-	}
+	put_without_verstat(writer, params, removed);
 	if (value != NULL) {
 		writer_text(writer, ";verstat=");
 		writer_text(writer, value);
 	}
-	writer_bytes(writer, behind, (size_t)(uri.at + uri.length - behind));
+	put_without_verstat(writer, (struct span){ behind, (size_t)(uri.at + uri.length - behind) }, removed);
+}
+
+bool verstat_stamp_uri(char *out, size_t size, struct span uri, const char *value)
+{
+	struct writer writer = writer_on(out, size);
+	unsigned removed = 0;
+
+	writer_text(&writer, "<");
+	put_uri(&writer, uri, value, &removed);
+	writer_text(&writer, ">");
+	return writer_end(&writer);
+}
+
+/* Whether the item stands in <>: there is a ">" right behind its URI. */
+static bool is_bracketed(struct span header, struct span uri)
+{
+	const char *behind = uri.at + uri.length;
+
+	return uri.at > header.at && uri.at[-1] == '<' && behind < header.at + header.length && *behind == '>';
 }
 
 bool verstat_stamp(char *out, size_t size, struct span header, const struct tn *orig, const struct dial_plan *plan,
@@ -111,34 +143,32 @@ bool verstat_stamp(char *out, size_t size, struct span header, const struct tn *
 	while (name_addr_next(&rest, &item)) {
 		struct tn tn;
 		bool same = tn_from_uri(&tn, item.uri, plan) == TN_NUMBER && strcmp(tn.digits, orig->digits) == 0;
-		/* A tel URI without <> would end at our parameter: what stands bare gets none (RFC 3261 section 20). */
-		bool bare = item.uri.at == header.at || item.uri.at[-1] != '<';
+		/* What stands bare would end at our semicolon (RFC 3261 section 20). */
+		bool bracketed = is_bracketed(header, item.uri);
 
 		writer_bytes(&writer, copied, (size_t)(item.uri.at - copied));
-		if (same && bare)
-			writer_text(&writer, "<");
+		writer_text(&writer, same && !bracketed ? "<" : "");
 		put_uri(&writer, item.uri, same ? value : NULL, removed);
-		if (same && bare)
-			writer_text(&writer, ">");
+		writer_text(&writer, same || bracketed ? ">" : "");
 		*stamped += same;
-		copied = item.uri.at + item.uri.length;
+		copied = item.uri.at + item.uri.length + bracketed;
+		if (item.params.length > 0) {
+			writer_bytes(&writer, copied, (size_t)(item.params.at - copied));
+			put_without_verstat(&writer, item.params, removed);
+			copied = item.params.at + item.params.length;
+		}
 	}
-	writer_bytes(&writer, copied, (size_t)(header.at + header.length - copied));
+	/* What is no address (any more) is not repeated: it could be anybody's claim. */
 	return writer_end(&writer);
 }
 
 bool verstat_present(struct span header)
 {
-	struct span rest = header;
-	struct name_addr item;
+	static const struct tn nobody;
+	static const struct dial_plan none;
+	char out[2048];
+	unsigned stamped, removed;
 
-	while (name_addr_next(&rest, &item)) {
-		struct span params, param;
-
-		digits_of(number_part(item.uri), &params);
-		for (param = next_param(&params); param.length > 0; param = next_param(&params))
-			if (is_verstat(param))
-				return true;
-	}
-	return false;
+	/* What is too long to be looked into is taken for a claim. */
+	return !verstat_stamp(out, sizeof out, header, &nobody, &none, "", &stamped, &removed) || removed > 0;
 }

@@ -50,6 +50,14 @@ static const struct {
 	{ "a parameter that only begins so stays", "<tel:+12155551212;verstatx=1>",
 		"<tel:+12155551212;verstatx=1;verstat=V>", 1, 0 },
 	{ "a name is left alone", "<sip:alice@example.com>", "<sip:alice@example.com>", 0, 0 },
+	{ "a verstat of the URI goes, too", "<sip:+12155551212@a;verstat=TN-Validation-Passed;user=phone>",
+		"<sip:+12155551212;verstat=V@a;user=phone>", 1, 1 },
+	{ "and one of the header field", "<tel:+12155551212>;x=\";verstat=1\";verstat=TN-Validation-Passed",
+		"<tel:+12155551212;verstat=V>;x=\";verstat=1\"", 1, 1 },
+	{ "and one behind a bare URI", "sip:+12155551212;verstat=TN-Validation-Passed@a",
+		"sip:+12155551212", 0, 1 },
+	{ "what is no address is not repeated", "<tel:+12155551212>, ;verstat=TN-Validation-Passed",
+		"<tel:+12155551212;verstat=V>", 1, 0 },
 	{ "a bare URI is bracketed", "sip:+12155551212@a", "<sip:+12155551212;verstat=V@a>", 1, 0 },
 };
 
@@ -94,11 +102,32 @@ static void any_truncation_is_stood(void **state)
 	}
 }
 
+static void a_uri_alone_is_stamped_whole(void **state)
+{
+	static const struct {
+		const char *uri, *stamped;
+	} uris[] = {
+		{ "sip:+12155551212@a;user=phone", "<sip:+12155551212;verstat=V@a;user=phone>" },
+		{ "sip:+12155551212;verstat=TN-Validation-Passed@a", "<sip:+12155551212;verstat=V@a>" },
+		{ "sip:+12155551212;npdi@a;verstat=TN-Validation-Passed", "<sip:+12155551212;npdi;verstat=V@a>" },
+		{ "tel:+12155551212;verstat=x", "<tel:+12155551212;verstat=V>" },
+	};
+
+	for (size_t i = 0; i < sizeof uris / sizeof uris[0]; i++) {
+		char out[128];
+
+		assert_true(verstat_stamp_uri(out, sizeof out, span_of(uris[i].uri), "V"));
+		assert_string_equal(out, uris[i].stamped);
+	}
+}
+
 static void an_inbound_verstat_is_seen(void **state)
 {
 	assert_true(verstat_present(span_of("<tel:+1;verstat=x>")));
 	assert_true(verstat_present(span_of("<sip:a@b>, <sip:+1;npdi;Verstat=x@b>")));
-	assert_false(verstat_present(span_of("<sip:+1@b;verstat=x>;verstat=y")));
+	assert_true(verstat_present(span_of("<sip:+1@b;verstat=x>")));
+	assert_true(verstat_present(span_of("<sip:+1@b>;verstat=y")));
+	assert_false(verstat_present(span_of("<sip:+1@b;user=phone>;tag=verstat")));
 	assert_false(verstat_present(span_of("")));
 }
 
@@ -108,6 +137,7 @@ int main(void)
 		cmocka_unit_test(each_result_has_its_value),
 		cmocka_unit_test(the_number_and_only_the_number_is_stamped),
 		cmocka_unit_test(any_truncation_is_stood),
+		cmocka_unit_test(a_uri_alone_is_stamped_whole),
 		cmocka_unit_test(an_inbound_verstat_is_seen),
 	};
 
