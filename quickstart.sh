@@ -1,7 +1,8 @@
 #!/bin/sh
-# From a checkout to a signed call, on loopback, in one command: installs what is missing (apt-get), builds in build/,
-# makes a throw-away PKI and a configuration in a temporary directory, starts stirrupd, sends it a call with SIPp, and
-# shows the answer, the PASSporT in it, and that an independent implementation verifies it. Leaves nothing running.
+# From a checkout to a signed and a verified call, on loopback, in one command: installs what is missing (apt-get), builds in
+# build/, makes a throw-away PKI and a configuration in a temporary directory, starts stirrupd, sends it a call with SIPp,
+# and shows the answer, the PASSporT in it, and that an independent implementation verifies it; then sends the signed call
+# back as an inbound one, and once more with a forged signature. Leaves nothing running.
 set -eu
 cd "$(dirname "$0")"
 . scripts/build.sh
@@ -13,13 +14,19 @@ build build
 top=$PWD
 dir=$(mktemp -d)
 daemon=
+host=
+
+end()
+{
+	[ -n "$1" ] || return 0
+	kill "$1" 2>/dev/null || true
+	wait "$1" 2>/dev/null || true
+}
 
 clean_up()
 {
-	if [ -n "$daemon" ]; then
-		kill "$daemon" 2>/dev/null || true
-		wait "$daemon" 2>/dev/null || true
-	fi
+	end "$daemon"
+	end "$host"
 	rm -rf "$dir"
 }
 trap clean_up EXIT
@@ -30,18 +37,22 @@ write_config()
 	cat >"$dir/stirrup.conf" <<END
 sip: { listen = [ "udp:127.0.0.1:$1" ]; secret_file = "secret"; };
 credentials = ( { name = "alpha"; certificate = "pki/alpha.pem"; private_key = "pki/alpha.key";
-                  x5u = "https://certs.example.net/alpha.pem"; spc = "1234"; } );
+                  x5u = "https://localhost:$2/alpha.pem"; spc = "1234"; } );
 customers = ( { name = "acme"; credential = "alpha"; numbers = ( "+12155551212" );
                 own_numbers = "A"; other_numbers = "B"; } );
-peers = ( { name = "switch"; addresses = [ "127.0.0.1" ]; customer = "acme"; country_code = "1"; } );
+trust = ( { name = "lab"; anchors = "pki/root.pem"; } );
+verification: { fetch: { tls_ca = "web.pem"; allow_addresses = [ "127.0.0.0/8", "::1/128" ]; allow_ports = [ $2 ]; }; };
+peers = ( { name = "switch"; addresses = [ "127.0.0.1" ]; service = "sign"; mode = "redirect";
+            customer = "acme"; country_code = "1"; },
+          { name = "inbound"; addresses = [ "127.0.0.2" ]; service = "verify"; mode = "redirect"; country_code = "1"; } );
 records: { file = "calls.jsonl"; };
 END
 }
 
-# sipp_call SCENARIO: one call; what SIPp sends and receives is in $dir/messages.
+# sipp_call SCENARIO [ADDRESS [IDENTITY]]: one call; what SIPp sends and receives is in $dir/messages.
 sipp_call()
 {
-	(cd "$dir" && sipp -sf "$top/sipp-scenarios/$1/scenario.xml" -i 127.0.0.1 -m 1 -nostdin -timeout 5s -timeout_error \
+	(cd "$dir" && sipp -sf "$top/sipp-scenarios/$1/scenario.xml" -i "${2:-127.0.0.1}" -key identity "${3:-}" -m 1 -nostdin -timeout 5s -timeout_error \
 		-trace_msg -message_file messages "127.0.0.1:$port") >"$dir/sipp.out" 2>&1
 }
 
@@ -49,7 +60,7 @@ sipp_call()
 start()
 {
 	for port in 15060 15160 15260 15360 15460; do
-		write_config $port
+		write_config $port "$web_port"
 		build/stirrupd -f "$dir/stirrup.conf" 2>"$dir/log" &
 		daemon=$!
 		for _ in 1 2 3 4 5 6 7 8 9 10; do
@@ -70,16 +81,42 @@ tests/pki/make-pki.sh "$dir/pki"
 openssl verify -CAfile "$dir/pki/root.pem" -untrusted "$dir/pki/intermediate.pem" "$dir/pki/alpha.pem" |
 	sed "s|$dir/||"
 
+# The certificate repository: what an x5u points to.
+start_host()
+{
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=localhost \
+		-addext subjectAltName=DNS:localhost -keyout "$dir/web.key" -out "$dir/web.pem" 2>/dev/null
+	for web_port in 15443 15543 15643 15743 15843; do
+		(cd "$dir/pki" && exec openssl s_server -quiet -WWW -accept "$web_port" -cert ../web.pem -key ../web.key) \
+			>/dev/null 2>&1 &
+		host=$!
+		sleep 0.5
+		kill -0 "$host" 2>/dev/null && return 0
+	done
+	die "no port is free for the certificate repository"
+}
+
+answer()
+{
+	tr -d '\r' <"$dir/messages" | sed -n '/^SIP\/2.0 302/,/^$/p'
+}
+
+call()
+{
+	sipp_call "$@" || {
+		cat "$dir/sipp.out" "$dir/log" >&2
+		die "the call did not get the answer that the scenario wants"
+	}
+}
+
 say "Starting stirrupd with this configuration"
+start_host
 start
 cat "$dir/stirrup.conf"
 
 say "Sending a call from +12155551212 to +12155551213"
-sipp_call sign-full-attestation || {
-	cat "$dir/sipp.out" "$dir/log" >&2
-	die "the call did not get the answer that the scenario wants"
-}
-tr -d '\r' <"$dir/messages" | sed -n '/^SIP\/2.0 302/,/^$/p' >"$dir/answer"
+call sign-full-attestation
+answer >"$dir/answer"
 cat "$dir/answer"
 
 say "The PASSporT in it (stirrupctl decode)"
@@ -90,9 +127,20 @@ say "Verified by secsipidx, which shares no code with Stirrup"
 printf '%s' "$(cat "$dir/identity")" >"$dir/identity"
 secsipidx -check -fidentity "$dir/identity" -fpubkey "$dir/pki/alpha.pem" -expire 60
 
-say "The record of the call"
+say "The same call comes in, as to the terminating provider: verified"
+rm -f "$dir/messages"
+call verify-passed 127.0.0.2 "$(cat "$dir/identity")"
+answer | grep -v '^Identity'
+
+say "And once more with a forged signature: failed"
+forged=$(sed 's/^\([^.]*\.[^.]*\.\)Q/\1R/; t; s/^\([^.]*\.[^.]*\.\)./\1Q/' "$dir/identity")
+rm -f "$dir/messages"
+call verify-bad-signature 127.0.0.2 "$forged"
+answer | grep -v '^Identity'
+
+say "The records of the calls"
 for _ in 1 2 3 4 5 6 7 8 9 10; do
-	[ -s "$dir/calls.jsonl" ] && break
+	[ "$(wc -l <"$dir/calls.jsonl")" -ge 3 ] && break
 	sleep 0.2
 done
 cat "$dir/calls.jsonl"
