@@ -125,10 +125,10 @@ def new_branch():
 class Client:
     """A SIP client with one socket: over UDP unless tcp is set."""
 
-    def __init__(self, port, source=CORE, tcp=False, source_port=0):
+    def __init__(self, port, source=CORE, tcp=False, source_port=0, server=None):
         self.tcp = tcp
         self.family = socket.AF_INET6 if ":" in source else socket.AF_INET
-        self.server_host = "::1" if self.family == socket.AF_INET6 else "127.0.0.1"
+        self.server_host = server or ("::1" if self.family == socket.AF_INET6 else "127.0.0.1")
         self.server_port = port
         self.socket = socket.socket(self.family, socket.SOCK_STREAM if tcp else socket.SOCK_DGRAM)
         self.socket.bind((source, source_port))

@@ -1,6 +1,7 @@
 """A real switch: Kamailio has its calls signed, and the far end receives an Identity that verifies."""
 
 import contextlib
+import glob
 import os
 import re
 import shutil
@@ -10,7 +11,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from harness import (DEST, OWN, SCENARIOS, Client, Identity, Sipp, Stirrup, die_with_parent, free_port, wait_until)
+from harness import (DEST, OWN, SCENARIOS, Client, Identity, Sipp, Skip, Stirrup, die_with_parent, free_port, wait_until)
+from verifying import PLAIN, Inbound, check_passed
 
 CONFIG = Path(__file__).with_name("kamailio-redirect.cfg")
 CALLS = 20
@@ -19,19 +21,21 @@ CALLS = 20
 class Kamailio:
     """Kamailio with its own port and directory; ended by its process id."""
 
-    def __init__(self, stirrup_port, next_hop_port):
+    def __init__(self, stirrup_port, next_hop_port=0, config=CONFIG, host="127.0.0.1", **constants):
         self.port = free_port()
+        self.host = host
         self.directory = Path(tempfile.mkdtemp(prefix="kamailio-"))
         self.command = [
-            shutil.which("kamailio") or "/usr/sbin/kamailio", "-f", CONFIG, "-DD", "-E", "-m", "16", "-M", "4",
+            shutil.which("kamailio") or "/usr/sbin/kamailio", "-f", config, "-DD", "-E", "-m", "16", "-M", "4",
             "-Y", self.directory, "-P", self.directory / "pid", "-w", self.directory,
-            "-A", f"SWITCH=udp:127.0.0.1:{self.port}", "-A", f'STIRRUP="sip:127.0.0.1:{stirrup_port}"',
-            "-A", f'NEXT_HOP="sip:127.0.0.1:{next_hop_port}"']
+            "-A", f"SWITCH=udp:{host}:{self.port}", "-A", f'STIRRUP="sip:127.0.0.1:{stirrup_port}"',
+            "-A", f'NEXT_HOP="sip:127.0.0.1:{next_hop_port}"',
+            *[part for name, value in constants.items() for part in ("-A", f'{name}="{value}"')]]
 
     def answers(self):
         assert self.process.poll() is None, self.log()
-        with Client(self.port) as client:
-            client.send(client.request("OPTIONS", uri=f"sip:127.0.0.1:{self.port}"))
+        with Client(self.port, server=self.host) as client:
+            client.send(client.request("OPTIONS", uri=f"sip:{client.server}"))
             answer = client.receive(0.3)
             return answer is not None and answer.status == 200
 
@@ -118,6 +122,22 @@ def test_calls_survive_a_worker_that_is_killed_behind_kamailio():
                 wait_until(lambda: stirrup.answers(), 5, "the next worker")
             near.wait().assert_all(3 * CALLS)
             far.wait().assert_all(3 * CALLS)
+        except BaseException:
+            print(switch.log())
+            raise
+
+
+def test_what_kamailio_signs_verifies():
+    if not glob.glob("/usr/lib/*/kamailio/modules/secsipid.so"):
+        raise Skip("Kamailio has no secsipid module here")
+    with Inbound() as inbound, Kamailio(
+            inbound.stirrup.port, config=CONFIG.with_name("kamailio-sign.cfg"), host=PLAIN, X5U=inbound.x5u,
+            KEY=inbound.pki.directory / "alpha.key") as switch, Client(switch.port, server=PLAIN) as client:
+        try:
+            for i in range(3):
+                answer = client.call(call_id=f"{i}@kamailio")
+                answer.record = inbound.stirrup.wait_for_record(call_id=f"{i}@kamailio")
+                check_passed(answer, attest="B")
         except BaseException:
             print(switch.log())
             raise

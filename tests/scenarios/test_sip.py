@@ -20,7 +20,7 @@ SIPP = {
 
 
 def test_every_sipp_scenario_passes():
-    folders = sorted(path.parent.name for path in SCENARIOS.glob("*/scenario.xml"))
+    folders = sorted(path.parent.name for path in SCENARIOS.glob("*/scenario.xml") if not path.parent.name.startswith("verify-"))
     assert len(folders) >= 18, folders
     with Stirrup() as stirrup:
         for folder in folders:
