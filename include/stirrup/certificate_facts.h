@@ -7,11 +7,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "stirrup/es256.h"
 #include "stirrup/passport.h"
 #include "stirrup/tn.h"
 #include "stirrup/verdict.h"
 
-#define FACTS_POINT_BYTES 65       /* an uncompressed point of P-256 */
+#define FACTS_POINT_BYTES ES256_POINT_BYTES
 #define FACTS_SPC_MAX 8
 #define FACTS_SPC_SIZE 16
 #define FACTS_RANGE_MAX 32         /* a certificate with more is refused: bad_tn_auth_list */

@@ -14,6 +14,10 @@ struct es256_key;
 
 /* Takes its own reference of pkey. NULL when that is no EC key on the named curve P-256, or out of memory. */
 struct es256_key *es256_key_new(EVP_PKEY *pkey);
+/* The public key that is this uncompressed point; for verifying only. NULL when it is not on the curve. */
+#define ES256_POINT_BYTES 65
+struct es256_key *es256_key_from_point(const unsigned char point[ES256_POINT_BYTES]);
+
 void es256_key_free(struct es256_key *key); /* NULL is fine */
 
 bool es256_sign(struct es256_key *key, const void *data, size_t length, unsigned char signature[ES256_SIGNATURE_BYTES]);

@@ -5,10 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <openssl/core_names.h>
-#include <openssl/err.h>
-#include <openssl/evp.h>
-#include <openssl/params.h>
 
 #include "stirrup/call_treatment.h"
 #include "stirrup/clock.h"
@@ -188,29 +184,6 @@ static bool complete_call(struct call_facts *facts, const struct verify_options 
 
 /* --- The certificate --- */
 
-static struct es256_key *key_of(const unsigned char point[FACTS_POINT_BYTES])
-{
-	char group[] = "prime256v1";
-	unsigned char copy[FACTS_POINT_BYTES];
-	OSSL_PARAM params[] = {
-		OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, group, 0),
-		OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, copy, sizeof copy),
-		OSSL_PARAM_construct_end(),
-	};
-	EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
-	EVP_PKEY *pkey = NULL;
-	struct es256_key *key = NULL;
-
-	memcpy(copy, point, sizeof copy);
-	if (context != NULL && EVP_PKEY_fromdata_init(context) == 1 &&
-		EVP_PKEY_fromdata(context, &pkey, EVP_PKEY_PUBLIC_KEY, params) == 1)
-		key = es256_key_new(pkey);
-	EVP_PKEY_free(pkey);
-	EVP_PKEY_CTX_free(context);
-	ERR_clear_error();
-	return key;
-}
-
 /* The files of trust as they are today, for that is what the daemon has: a list of revocations is often newer
  * than the call. False after a message. */
 static bool judge_certificate(struct certificate_facts *facts, const struct settings *settings,
@@ -240,7 +213,7 @@ static bool judge_certificate(struct certificate_facts *facts, const struct sett
 /* It is taken for what every x5u delivers. */
 static void judge_identities(struct verification *verification, struct certificate_facts *facts, int64_t now)
 {
-	struct es256_key *key = facts->verdict == VERDICT_PASSED ? key_of(facts->public_key) : NULL;
+	struct es256_key *key = facts->verdict == VERDICT_PASSED ? es256_key_from_point(facts->public_key) : NULL;
 
 	for (size_t i = 0; i < verification->count; i++) {
 		const struct verify_identity *identity = &verification->identities[i];

@@ -3,11 +3,6 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
-#include <openssl/core_names.h>
-#include <openssl/err.h>
-#include <openssl/evp.h>
-#include <openssl/param_build.h>
-
 struct entry {
 	struct certificate_facts *facts; /* cut behind its constraints */
 	struct es256_key *key;
@@ -110,28 +105,6 @@ static struct entry *entry_for(const struct facts_table *table, struct span x5u)
 	return entry;
 }
 
-static struct es256_key *key_of(const unsigned char point[FACTS_POINT_BYTES])
-{
-	char group[] = "prime256v1";
-	OSSL_PARAM params[] = {
-		OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, group, 0),
-		OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, (void *)(uintptr_t)point, FACTS_POINT_BYTES),
-		OSSL_PARAM_construct_end(),
-	};
-	EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
-	EVP_PKEY *pkey = NULL;
-	struct es256_key *key = NULL;
-
-	if (context != NULL && EVP_PKEY_fromdata_init(context) == 1 &&
-		EVP_PKEY_fromdata(context, &pkey, EVP_PKEY_PUBLIC_KEY, params) == 1)
-		key = es256_key_new(pkey);
-	EVP_PKEY_free(pkey);
-	EVP_PKEY_CTX_free(context);
-	if (key == NULL)
-		ERR_clear_error();
-	return key;
-}
-
 static struct entry *entry_new(const struct certificate_facts *facts)
 {
 	size_t size = offsetof(struct certificate_facts, constraints) + facts->constraints_length;
@@ -143,7 +116,7 @@ static struct entry *entry_new(const struct certificate_facts *facts)
 	/* As far as its constraints go: most have none, and there may be thousands. */
 	entry->facts = malloc(size);
 	if (facts->verdict == VERDICT_PASSED)
-		entry->key = key_of(facts->public_key);
+		entry->key = es256_key_from_point(facts->public_key);
 	usable = entry->facts != NULL && (facts->verdict != VERDICT_PASSED || entry->key != NULL);
 	if (!usable) {
 		es256_key_free(entry->key);

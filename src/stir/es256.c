@@ -1,5 +1,6 @@
 #include "stirrup/es256.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -65,6 +66,28 @@ struct es256_key *es256_key_new(EVP_PKEY *pkey)
 		es256_key_free(key);
 		return NULL;
 	}
+	return key;
+}
+
+struct es256_key *es256_key_from_point(const unsigned char point[ES256_POINT_BYTES])
+{
+	char group[] = "prime256v1";
+	OSSL_PARAM params[] = {
+		OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, group, 0),
+		OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, (void *)(uintptr_t)point, ES256_POINT_BYTES),
+		OSSL_PARAM_construct_end(),
+	};
+	EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
+	EVP_PKEY *pkey = NULL;
+	struct es256_key *key = NULL;
+
+	if (context != NULL && EVP_PKEY_fromdata_init(context) == 1 &&
+		EVP_PKEY_fromdata(context, &pkey, EVP_PKEY_PUBLIC_KEY, params) == 1)
+		key = es256_key_new(pkey);
+	EVP_PKEY_free(pkey);
+	EVP_PKEY_CTX_free(context);
+	if (key == NULL)
+		ERR_clear_error();
 	return key;
 }
 

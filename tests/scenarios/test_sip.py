@@ -98,6 +98,14 @@ def test_rport_is_filled_in_and_the_answer_goes_there():
         assert f"rport={client.port}" in answer["Via"] and "received=127.0.0.1" in answer["Via"], answer["Via"]
 
 
+def test_a_maddr_in_via_is_not_obeyed():
+    """RFC 3261 section 18.2.2 would have us answer to a third party: doc/conformance.md."""
+    with Stirrup() as stirrup, stirrup.client() as client, stirrup.client("127.0.0.3") as third:
+        via = f"SIP/2.0/UDP {client.host}:{client.port};maddr=127.0.0.3;branch={new_branch()}"
+        assert client.ask(client.request(via=via)).has("Identity")
+        assert third.receive(0.3) is None
+
+
 def test_cancel_is_answered_200():
     with Stirrup() as stirrup, stirrup.client() as client:
         branch = new_branch()
