@@ -239,6 +239,38 @@ def test_a_cancelled_call_waits_no_longer():
         assert (record["reason"], record["final_status"]) == ("cancelled", 487), record
 
 
+def test_a_repeated_invite_of_a_waiting_call_waits_with_it():
+    with Inbound() as inbound, inbound.stirrup.client(PLAIN) as client:
+        identity = inbound.identity(x5u=inbound.host.url("/wait/600/alpha.pem"))
+        invite = client.request(call_id="again@test", headers=["Identity: " + identity])
+        for _ in range(3):
+            client.send(invite)
+            time.sleep(0.1)
+        first = client.receive(2)
+        assert verstat_of(first) == PASSED
+        client.send(invite)
+        again = client.receive(1)
+        while (more := client.receive(0.2)) is not None:
+            assert more.raw == first.raw
+        assert again.raw == first.raw
+        inbound.stirrup.wait_for_record(call_id="again@test")
+        assert inbound.host.connections() == 1
+
+
+def test_a_caller_who_closes_his_connection_while_his_call_waits_harms_nobody():
+    with Inbound(verification='call_deadline = "500ms";', fetch='deadline = "5s";') as inbound:
+        worker = inbound.stirrup.child("worker 0")
+        silent = inbound.host.url("/alpha.pem", host="good.localhost", port=inbound.host.silent_port)
+        for i in range(5):
+            with inbound.stirrup.client(PLAIN, tcp=True) as client:
+                client.send(client.request(call_id=f"{i}@closed", headers=["Identity: " + inbound.identity(x5u=silent)]))
+                time.sleep(0.05)
+        for i in range(5):
+            assert inbound.stirrup.wait_for_record(call_id=f"{i}@closed")["reason"] == "fetcher_timeout"
+        inbound.warm()
+        assert inbound.stirrup.child("worker 0") == worker
+
+
 def test_no_more_calls_wait_than_there_is_room_for():
     with Inbound(sip=" max_waiting = 16;", verification='call_deadline = "700ms";', fetch='deadline = "5s";') as inbound, \
             inbound.stirrup.client(PLAIN) as client:
@@ -351,7 +383,18 @@ def test_a_good_certificate_survives_a_forged_call_while_its_host_is_down():
         check_passed(inbound.call(inbound.identity()))
 
 
-# ---- the fetcher itself ----
+# ---- processes that die ----
+
+
+def test_a_new_worker_learns_what_is_known_without_a_fetch():
+    with Inbound() as inbound:
+        inbound.warm()
+        worker = inbound.stirrup.child("worker 0")
+        os.kill(worker, signal.SIGKILL)
+        wait_until(lambda: inbound.stirrup.children().get("worker 0") not in (None, worker), 5, "the next worker")
+        wait_until(inbound.stirrup.answers, 5, "its answers")
+        check_passed(inbound.call(inbound.identity()))
+        assert inbound.host.connections() == 1
 
 
 def test_a_fetcher_that_is_killed_costs_known_certificates_nothing():

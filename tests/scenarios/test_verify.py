@@ -11,7 +11,7 @@ import time
 import uuid
 from pathlib import Path
 
-from harness import DEST, OTHER, OWN, ROOT, SCENARIOS, Skip, sipp
+from harness import DEST, OTHER, OWN, ROOT, SCENARIOS, Skip, sipp, wait_until
 from verifying import (BY_FROM_ONLY, CRL_URL, FAILED, GONE, IN_FROM, NONE, PASSED, PHRASES, PLAIN, PROFILE, REJECTS,
                        REQUIRES, SHADOW, SPC_LIST, TREATS, TRUSTED, WITH_LEVEL, Inbound, Signer, base64url, check_failing,
                        check_passed, openssl, reason_of, revocation_list, verstat_of, verstats)
@@ -251,6 +251,8 @@ def test_certificates_that_sign_for_nobody():
         for name, reason, extensions, *key in (
                 ("p384", "certificate_not_p256", PROFILE + SPC_LIST,
                  ("-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-384")),
+                ("explicit", "certificate_not_p256", PROFILE + SPC_LIST,
+                 ("-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-pkeyopt", "ec_param_enc:explicit")),
                 ("rsa", "certificate_not_p256", PROFILE + SPC_LIST,
                  ("-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048")),
                 ("bare", "bad_tn_auth_list", PROFILE + "1.3.6.1.5.5.7.1.26 = ASN1:PRINTABLESTRING:1234\n"),
@@ -272,29 +274,104 @@ def test_claim_constraints_of_the_certificate_hold():
         check_passed(inbound.call(inbound.identity(by="limited", x5u=x5u, attest="B")), attest="B")
 
 
+def test_enhanced_claim_constraints_exclude_claims():
+    """RFC 9118: no "rcd" from this one."""
+    no_rcd = (PROFILE + "1.3.6.1.5.5.7.1.26 = ASN1:SEQUENCE:list\n1.3.6.1.5.5.7.1.33 = ASN1:SEQUENCE:constraints\n"
+              "[list]\na = EXPLICIT:0,IA5STRING:1234\n[constraints]\nexclude = EXPLICIT:2,SEQUENCE:names\n"
+              "[names]\none = IA5STRING:rcd\n")
+    with Inbound() as inbound:
+        inbound.pki.issue("plain", no_rcd)
+        x5u = inbound.publish("plain")
+        check_failing(inbound.call(inbound.identity(by="plain", x5u=x5u, rcd={"nam": "A"})), "claim_constraints", 438)
+        check_passed(inbound.call(inbound.identity(by="plain", x5u=x5u)))
+
+
+class Revoking(Inbound):
+    """With an STI-PA, under a root of its own, and its list; certificates "kept" and "revoked" say where it is."""
+
+    def __init__(self):
+        super().__init__(trust='crl = "sti-pa.crl"; crl_issuer_anchors = "pa.pem";')
+
+    def prepare(self):
+        self.pki.make("alpha")
+        point = PROFILE + "crlDistributionPoints = point\n" + SPC_LIST + (
+            f"[point]\nfullname = URI:{CRL_URL}\nCRLissuer = dirName:issuer\n"
+            "[issuer]\nC = US\nO = STI-PA\nCN = STI-PA root\n")
+        for name in ("kept", "revoked"):
+            self.pki.issue(name, point)
+            self.publish(name)
+        at = self.directory
+        openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                "-keyout", at / "pa.key", "-subj", "/C=US/O=STI-PA/CN=STI-PA root", "-days", 30,
+                "-addext", "keyUsage=critical,keyCertSign,cRLSign", "-out", at / "pa.pem")
+        self.revoke("revoked", number=1)
+
+    def revoke(self, *names, number):
+        at = self.directory
+        revoked = [self.pki.directory / f"{name}.pem" for name in names]
+        (at / "new.crl").write_bytes(revocation_list(Signer(at, "pa"), at / "pa.pem", revoked, number))
+        (at / "new.crl").rename(at / "sti-pa.crl")
+
+    def judged(self, name):
+        """How a call of this certificate fares now."""
+        return self.call(self.identity(by=name, x5u=self.host.url(f"/{name}.pem"))).record["reason"]
+
+
 def test_a_revoked_certificate_is_failed():
     """C.3, 2a and 11: by the indirect list of an STI-PA, which stands under a root of its own."""
-
-    class Revoking(Inbound):
-        def prepare(self):
-            self.pki.make("alpha")
-            point = PROFILE + "crlDistributionPoints = point\n" + SPC_LIST + (
-                f"[point]\nfullname = URI:{CRL_URL}\nCRLissuer = dirName:issuer\n"
-                "[issuer]\nC = US\nO = STI-PA\nCN = STI-PA root\n")
-            for name in ("kept", "revoked"):
-                self.pki.issue(name, point)
-                self.publish(name)
-            at = self.directory
-            openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-                    "-keyout", at / "pa.key", "-subj", "/C=US/O=STI-PA/CN=STI-PA root", "-days", 30,
-                    "-addext", "keyUsage=critical,keyCertSign,cRLSign", "-out", at / "pa.pem")
-            (at / "sti-pa.crl").write_bytes(
-                revocation_list(Signer(at, "pa"), at / "pa.pem", [self.pki.directory / "revoked.pem"]))
-
-    with Revoking(trust='crl = "sti-pa.crl"; crl_issuer_anchors = "pa.pem";') as inbound:
+    with Revoking() as inbound:
         check_passed(inbound.call(inbound.identity(by="kept", x5u=inbound.host.url("/kept.pem"))))
         answer = inbound.call(inbound.identity(by="revoked", x5u=inbound.host.url("/revoked.pem")))
         check_failing(answer, "certificate_revoked", 437, FAILED)
+
+
+def test_a_new_list_revokes_certificates_that_are_in_use():
+    with Revoking() as inbound:
+        assert (inbound.judged("kept"), inbound.judged("revoked")) == (None, "certificate_revoked")
+        # An older one changes nothing.
+        inbound.revoke("kept", number=0)
+        inbound.stirrup.wait_for_log("CRLNumber is not above")
+        assert inbound.judged("kept") is None
+        inbound.revoke("kept", "revoked", number=2)
+        wait_until(lambda: inbound.judged("kept") == "certificate_revoked", 8, "the new list's effect")
+        check_failing(inbound.call(inbound.identity(by="kept", x5u=inbound.host.url("/kept.pem"))),
+                      "certificate_revoked", 437, FAILED)
+
+
+def test_certificates_in_use_are_judged_again_when_the_roots_change():
+    with Inbound() as inbound:
+        inbound.warm()
+        root = inbound.pki.directory / "root.pem"
+        good = root.read_bytes()
+
+        def judged():
+            return inbound.call(inbound.identity()).record["reason"]
+
+        replace(root, (inbound.directory / "web/ca.pem").read_bytes())
+        wait_until(lambda: judged() == "certificate_untrusted", 8, "the new root's effect")
+        # What cannot be read replaces nothing.
+        replace(root, b"-----BEGIN CERTIFICATE-----\nhalf")
+        inbound.stirrup.wait_for_log("trust.us.anchors")
+        assert judged() == "certificate_untrusted"
+        replace(root, good)
+        wait_until(lambda: judged() is None, 8, "the old root's effect")
+        check_passed(inbound.call(inbound.identity()))
+
+
+def replace(path, content):
+    new = path.with_suffix(".new")
+    new.write_bytes(content)
+    new.rename(path)
+
+
+def test_a_reload_changes_how_calls_are_judged():
+    with Inbound() as inbound:
+        stale = inbound.identity(iat=now() - 100)
+        check_failing(inbound.call(stale), "stale_iat", 403)
+        inbound.stirrup.write_config(verification='freshness = "10m"; verstat_failed_on = "any";')
+        inbound.stirrup.reload()
+        wait_until(lambda: inbound.call(stale).record["result"] == "passed", 5, "the new configuration")
+        check_failing(inbound.call(inbound.identity(orig=OTHER)), "orig_mismatch", 438, FAILED)
 
 
 def test_the_profile_of_atis_1000080_is_enforced_only_when_that_is_wanted():
