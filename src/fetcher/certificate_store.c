@@ -28,7 +28,8 @@
 #define PAGE_BYTES 4096
 #define INLINE_MAX 2000       /* LMDB gives longer values pages of their own */
 #define ROOM_BYTES (16 << 20) /* in the map, for pages that are free or being replaced */
-#define COPYING_S 20
+#define COPYING_S 20          /* and for a large store more */
+#define COPYING_BYTES_PER_S (32 << 20)
 #define COPIED_AT_ONCE 500
 #define PATH_SIZE 1024
 #define NOTE "note"
@@ -244,7 +245,7 @@ static enum copied copy_file(const char *directory, size_t bytes_max)
 	return COPIED;
 }
 
-static void prepare_to_crash(void)
+static void prepare_to_crash(size_t bytes_max)
 {
 	static const int faults[] = { SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGALRM };
 	static const struct rlimit none = { 0, 0 };
@@ -253,7 +254,7 @@ static void prepare_to_crash(void)
 	setrlimit(RLIMIT_CORE, &none);
 	for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
 		signal(faults[i], SIG_DFL);
-	alarm(COPYING_S);
+	alarm((unsigned)(COPYING_S + bytes_max / COPYING_BYTES_PER_S));
 }
 
 static enum copied copy_in_child(const char *directory, size_t bytes_max)
@@ -262,7 +263,7 @@ static enum copied copy_in_child(const char *directory, size_t bytes_max)
 	pid_t child = fork();
 
 	if (child == 0) {
-		prepare_to_crash();
+		prepare_to_crash(bytes_max);
 		_exit((int)copy_file(directory, bytes_max));
 	}
 	if (child < 0)

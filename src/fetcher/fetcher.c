@@ -29,28 +29,27 @@
 #define LEFT_ALONE_MS 30000
 #define FETCHED_MAX 4096
 #define RENEW_EVERY_US 60000000
-#define REFRESH_TRY_S 60         /* while a refresh is under way, or has found no place */
+#define REFRESH_TRY_S 60 /* while a refresh is under way, or has found no place */
 #define REFRESH_AFTER_FAILURE_S 300
-#define PUSH_US 5000000          /* for how long a refreshed certificate may wait for a worker that reads nothing */
+#define PUSH_US 5000000 /* for how long a refreshed certificate may wait for a worker that reads nothing */
 
 struct worker_end {
 	int channel; /* -1: none */
 	struct outbox *outbox;
-	bool watched;
-	bool writing; /* watched for room in the channel, too */
+	uint32_t watched_for; /* events of epoll; 0: not watched */
 };
 
 struct fetcher {
 	int control;
 	int epoll;
 	struct worker_end workers[CHANNELS_MAX];
-	int next_config;        /* CHILD_CONFIG came, CHILD_START or CHILD_RELOAD not yet; -1: none */
+	int next_config; /* CHILD_CONFIG came, CHILD_START or CHILD_RELOAD not yet; -1: none */
 	uint32_t next_generation;
-	struct config *config;  /* NULL before CHILD_START */
+	struct config *config; /* NULL before CHILD_START */
 	struct knowledge *knowledge;
 	struct http_client *http;
 	struct fetches *fetches;
-	struct lru *fetched;    /* x5u -> when it was fetched last (monotonic) */
+	struct lru *fetched; /* x5u -> when it was fetched last (monotonic) */
 	int64_t next_look_us;
 	bool stopping;
 	int status;
@@ -69,27 +68,31 @@ static int64_t now_s(void)
 
 /* --- Replies --- */
 
-static void watch_for_room(struct fetcher *fetcher, uint32_t index)
+/* A worker that does not read its replies is not read from either: its requests wait in the channel. */
+static void watch_as_needed(struct fetcher *fetcher, uint32_t index)
 {
 	struct worker_end *worker = &fetcher->workers[index];
-	bool wanted = outbox_is_waiting(worker->outbox);
-	struct epoll_event event = { .events = EPOLLIN | (wanted ? EPOLLOUT : 0), .data.u32 = index };
+	uint32_t wanted = (outbox_is_crowded(worker->outbox) ? 0 : EPOLLIN) |
+			  (outbox_is_waiting(worker->outbox) ? EPOLLOUT : 0);
+	struct epoll_event event = { .events = wanted, .data.u32 = index };
 
-	if (worker->watched && worker->writing != wanted &&
+	if (worker->watched_for != 0 && worker->watched_for != wanted &&
 		epoll_ctl(fetcher->epoll, EPOLL_CTL_MOD, worker->channel, &event) == 0)
-		worker->writing = wanted;
+		worker->watched_for = wanted;
 }
 
-static void send_to(struct fetcher *fetcher, uint32_t index, struct shared_reply *reply, uint64_t id, int64_t deadline_us)
+static void send_to(
+	struct fetcher *fetcher, uint32_t index, struct shared_reply *reply, uint64_t id, int64_t deadline_us)
 {
 	struct worker_end *worker = &fetcher->workers[index];
 	unsigned long more;
 
 	if (worker->channel < 0)
 		return;
-	if (!outbox_send(worker->outbox, reply, id, deadline_us) && log_allowed(&fetcher->unread_limiter, &more))
+	if (!outbox_send(worker->outbox, reply, id, deadline_us) &&
+		log_allowed(&fetcher->unread_limiter, &more))
 		log_warning("worker %u does not take its replies (nor %lu before this one)", index, more);
-	watch_for_room(fetcher, index);
+	watch_as_needed(fetcher, index);
 }
 
 static void reply(struct fetcher *fetcher, uint32_t index, const struct fetch_request *request,
@@ -113,7 +116,7 @@ static void announce_epoch(struct fetcher *fetcher, uint32_t index)
 		return;
 	outbox_announce(fetcher->workers[index].outbox, shared);
 	shared_reply_unref(shared);
-	watch_for_room(fetcher, index);
+	watch_as_needed(fetcher, index);
 }
 
 static void announce_epoch_to_all(struct fetcher *fetcher)
@@ -143,8 +146,8 @@ static void push_to_all(struct fetcher *fetcher, struct shared_reply *shared)
 		send_to(fetcher, i, shared, 0, deadline_us);
 }
 
-/* The facts to go by: the new ones, or the old ones where the new ones are not good. True: workers that did not ask may have
- * others. */
+/* The facts to go by: the new ones, or the old ones where the new ones are not good. True: workers that did
+ * not ask may have others. */
 static bool conclude(struct fetcher *fetcher, const char *url, const struct http_answer *answer)
 {
 	int64_t now = now_s();
@@ -157,7 +160,8 @@ static bool conclude(struct fetcher *fetcher, const char *url, const struct http
 	}
 	report_failure(fetcher, &fetcher->found, known);
 	if (known) {
-		knowledge_postpone_refresh(fetcher->knowledge, now + REFRESH_AFTER_FAILURE_S, &fetcher->facts);
+		knowledge_postpone_refresh(
+			fetcher->knowledge, now + REFRESH_AFTER_FAILURE_S, &fetcher->facts);
 		return false;
 	}
 	knowledge_note_failure(fetcher->knowledge, now, &fetcher->found);
@@ -194,7 +198,8 @@ static bool is_fetched(struct fetcher *fetcher, const struct fetch_request *requ
 	unsigned long more;
 
 	if (memchr(request->x5u, '\0', sizeof request->x5u) != NULL &&
-		x5u_url_check(url, span_of(request->x5u), config->allow_ports, config->allow_port_count, &why))
+		x5u_url_check(
+			url, span_of(request->x5u), config->allow_ports, config->allow_port_count, &why))
 		return true;
 	if (log_allowed(&fetcher->refused_limiter, &more))
 		log_warning("%.*s is not fetched (nor %lu others before it): %s", (int)sizeof request->x5u,
@@ -209,6 +214,15 @@ static void refuse_url(struct fetcher *fetcher, uint32_t index, const struct fet
 	snprintf(text, sizeof text, "%.*s", (int)(sizeof request->x5u - 1), request->x5u);
 	knowledge_say(&fetcher->facts, text, VERDICT_BAD_INFO_URI, "not a URL that is fetched");
 	reply(fetcher, index, request, &fetcher->facts);
+}
+
+static enum fetches_answer want(struct fetcher *fetcher, const char *x5u, const struct x5u_url *url,
+	const struct fetch_waiter *waiter, unsigned *left_ms)
+{
+	char host[FETCHES_HOST_SIZE];
+
+	snprintf(host, sizeof host, "%s:%u", url->host, url->port);
+	return fetches_want(fetcher->fetches, x5u, host, waiter, left_ms);
 }
 
 /* Hosts use a URL again for the next certificate; but anybody can send a bad signature. */
@@ -238,26 +252,30 @@ static bool reply_from_knowledge(struct fetcher *fetcher, uint32_t index, const 
 		knowledge_postpone_refresh(fetcher->knowledge, now + REFRESH_TRY_S, facts);
 	reply(fetcher, index, request, facts);
 	if (due)
-		fetches_want(fetcher->fetches, request->x5u, url->host, NULL, &left_ms);
+		want(fetcher, request->x5u, url, NULL, &left_ms);
 	return true;
 }
 
-static void fetch(struct fetcher *fetcher, uint32_t index, const struct fetch_request *request, const struct x5u_url *url)
+static void fetch(struct fetcher *fetcher, uint32_t index, const struct fetch_request *request,
+	const struct x5u_url *url)
 {
 	struct fetch_waiter waiter = { index, request->id, request->deadline_us };
 	struct certificate_facts *facts = &fetcher->facts;
 	unsigned left_ms = 0;
-	enum fetches_answer answer = fetches_want(fetcher->fetches, request->x5u, url->host, &waiter, &left_ms);
+	enum fetches_answer answer = want(fetcher, request->x5u, url, &waiter, &left_ms);
 	char detail[sizeof facts->detail];
 
 	if (answer == FETCHES_WAIT || reply_from_knowledge(fetcher, index, request, url))
 		return;
 	if (answer == FETCHES_BUSY) {
-		knowledge_say(facts, request->x5u, VERDICT_FETCHER_BUSY, "too many certificates are being fetched");
+		knowledge_say(
+			facts, request->x5u, VERDICT_FETCHER_BUSY, "too many certificates are being fetched");
 	} else {
-		snprintf(detail, sizeof detail, "the host failed and is left alone for another %u s", left_ms / 1000 + 1);
+		snprintf(detail, sizeof detail, "the host failed and is left alone for another %u s",
+			left_ms / 1000 + 1);
 		knowledge_say(facts, request->x5u, VERDICT_CERTIFICATE_UNREACHABLE, detail);
-		facts->keep_until = now_s() + (left_ms / 1000 < UNREACHABLE_S ? left_ms / 1000 : UNREACHABLE_S);
+		facts->keep_until =
+			now_s() + (left_ms / 1000 < UNREACHABLE_S ? left_ms / 1000 : UNREACHABLE_S);
 	}
 	facts->trust_epoch = knowledge_epoch(fetcher->knowledge);
 	reply(fetcher, index, request, facts);
@@ -283,7 +301,7 @@ static void close_channel(struct fetcher *fetcher, uint32_t index)
 	struct worker_end *worker = &fetcher->workers[index];
 
 	/* The supervisor has copies, so that close() alone would leave it in the epoll set. */
-	if (worker->watched)
+	if (worker->watched_for != 0)
 		epoll_ctl(fetcher->epoll, EPOLL_CTL_DEL, worker->channel, NULL);
 	close(worker->channel);
 	outbox_free(worker->outbox);
@@ -292,18 +310,19 @@ static void close_channel(struct fetcher *fetcher, uint32_t index)
 
 static void serve_worker(struct fetcher *fetcher, uint32_t index)
 {
-	int channel = fetcher->workers[index].channel;
+	const struct worker_end *worker = &fetcher->workers[index];
 	struct fetch_request request;
 	unsigned long more;
 
-	for (unsigned i = 0; i < REQUESTS_PER_TURN; i++) {
-		ssize_t length = channel_receive(channel, &request, sizeof request, NULL);
+	for (unsigned i = 0; i < REQUESTS_PER_TURN && !outbox_is_crowded(worker->outbox); i++) {
+		ssize_t length = channel_receive(worker->channel, &request, sizeof request, NULL);
 
 		if (length == (ssize_t)sizeof request) {
 			answer(fetcher, index, &request);
 		} else if (length > 0 || (length < 0 && errno == EMSGSIZE)) {
 			if (log_allowed(&fetcher->malformed_limiter, &more))
-				log_error("worker %u sent a message of a wrong length (and %lu before it)", index, more);
+				log_error("worker %u sent a message of a wrong length (and %lu before it)",
+					index, more);
 		} else {
 			if (length == 0 || (errno != EAGAIN && errno != EINTR))
 				close_channel(fetcher, index);
@@ -316,7 +335,7 @@ static void on_worker_event(struct fetcher *fetcher, uint32_t index, uint32_t ev
 {
 	if ((events & EPOLLOUT) != 0) {
 		outbox_flush(fetcher->workers[index].outbox);
-		watch_for_room(fetcher, index);
+		watch_as_needed(fetcher, index);
 	}
 	if ((events & ~(uint32_t)EPOLLOUT) != 0)
 		serve_worker(fetcher, index);
@@ -338,11 +357,12 @@ static void begin_to_serve(struct fetcher *fetcher, uint32_t index)
 {
 	struct worker_end *worker = &fetcher->workers[index];
 
-	worker->watched = watch(fetcher, worker->channel, index);
-	if (worker->watched)
-		announce_epoch(fetcher, index);
-	else
+	if (!watch(fetcher, worker->channel, index)) {
 		close_channel(fetcher, index);
+		return;
+	}
+	worker->watched_for = EPOLLIN;
+	announce_epoch(fetcher, index);
 }
 
 /* Requests wait in their channels until there is something to serve them with. */
@@ -579,7 +599,8 @@ static bool set_up(struct fetcher *fetcher)
 	if (fetcher->http != NULL)
 		fetcher->fetches = fetches_new(fetcher->http, take_fetched, fetcher);
 	fetcher->epoll = epoll_create1(EPOLL_CLOEXEC);
-	if (fetcher->knowledge != NULL && fetcher->fetched != NULL && fetcher->fetches != NULL && fetcher->epoll >= 0)
+	if (fetcher->knowledge != NULL && fetcher->fetched != NULL && fetcher->fetches != NULL &&
+		fetcher->epoll >= 0)
 		return watch(fetcher, fetcher->control, CONTROL);
 	log_error("out of memory, or of descriptors");
 	return false;
@@ -625,7 +646,8 @@ int fetcher_main(int control)
 	for (uint32_t i = 0; i < CHANNELS_MAX; i++)
 		fetcher->workers[i].channel = -1;
 	leave_signals_to_supervisor();
-	/* A name server that is silent must not keep the threads of libcurl, one for each name, for half a minute. */
+	/* A name server that is silent must not keep the threads of libcurl, one for each name, for half a
+	 * minute. */
 	setenv("RES_OPTIONS", "timeout:1 attempts:2", 0);
 	if (set_up(fetcher))
 		serve(fetcher);

@@ -15,7 +15,7 @@
 
 /* Known as long as something of it is fetched or waits, and after that while it fails. */
 struct host {
-	char name[X5U_HOST_MAX + 1];
+	char name[FETCHES_HOST_SIZE];
 	unsigned running, queued;
 	unsigned failures; /* in a row, the last fetch included */
 	int64_t left_alone_until_us;
@@ -42,6 +42,7 @@ struct fetches {
 	size_t running, queued, waiters;
 	size_t running_suspects; /* of hosts that failed the last time */
 	struct lru *hosts;       /* name -> struct host * */
+	struct log_limiter failing_limiter;
 };
 
 static uint64_t hash_of(const char *text)
@@ -126,6 +127,7 @@ static void set_failures(struct fetches *fetches, struct host *host, unsigned fa
 static void note_outcome(struct fetches *fetches, struct host *host, const struct http_answer *answer)
 {
 	unsigned limit = fetches->rules.failures_max;
+	unsigned long more;
 
 	if (!answer->host_fails) {
 		if (host->failures >= limit)
@@ -137,9 +139,10 @@ static void note_outcome(struct fetches *fetches, struct host *host, const struc
 	set_failures(fetches, host, host->failures + 1);
 	if (host->failures >= limit)
 		host->left_alone_until_us = monotonic_us() + fetches->rules.left_alone_ms * INT64_C(1000);
-	if (host->failures == limit)
-		log_warning("%s failed %u times in a row and is left alone for %u s at a time: %s", host->name, limit,
-			fetches->rules.left_alone_ms / 1000, answer->detail);
+	if (host->failures == limit && log_allowed(&fetches->failing_limiter, &more))
+		log_warning("%s failed %u times in a row and is left alone for %u s at a time (and %lu other "
+			    "hosts before it): %s",
+			host->name, limit, fetches->rules.left_alone_ms / 1000, more, answer->detail);
 }
 
 /* --- The list --- */
@@ -248,15 +251,16 @@ static bool is_wanted(const struct fetch *fetch)
 
 /* --- Whose turn it is --- */
 
-/* Hosts that failed the last time take at most half of the places, so that those that answer are not behind them; one that
- * was left alone gets one try. */
+/* Hosts that failed the last time take at most half of the places, so that those that answer are not behind
+ * them; one that was left alone gets one try. */
 static bool may_run(const struct fetches *fetches, const struct host *host)
 {
 	if (host->failures == 0)
 		return host->running < fetches->rules.max_per_host;
 	if (fetches->running_suspects >= (fetches->rules.max + 1) / 2)
 		return false;
-	return host->running < (host->failures >= fetches->rules.failures_max ? 1 : fetches->rules.max_per_host);
+	return host->running <
+	       (host->failures >= fetches->rules.failures_max ? 1 : fetches->rules.max_per_host);
 }
 
 static struct fetch *next_to_run(const struct fetches *fetches)
@@ -386,10 +390,12 @@ static bool has_place(struct fetches *fetches, const char *name)
 	if (fetches->queued >= FETCHES_QUEUE_MAX)
 		drop_unwanted(fetches);
 	host = known_host(fetches, name);
-	return fetches->queued < FETCHES_QUEUE_MAX && (host == NULL || host->queued < FETCHES_QUEUE_MAX_PER_HOST);
+	return fetches->queued < FETCHES_QUEUE_MAX &&
+	       (host == NULL || host->queued < FETCHES_QUEUE_MAX_PER_HOST);
 }
 
-static bool enqueue(struct fetches *fetches, const char *url, const char *name, const struct fetch_waiter *waiter)
+static bool enqueue(
+	struct fetches *fetches, const char *url, const char *name, const struct fetch_waiter *waiter)
 {
 	struct host *host = host_named(fetches, name);
 	struct fetch *fetch = host == NULL ? NULL : append(fetches, url, host);
@@ -405,8 +411,8 @@ static bool enqueue(struct fetches *fetches, const char *url, const char *name, 
 	return false;
 }
 
-enum fetches_answer fetches_want(
-	struct fetches *fetches, const char *url, const char *host, const struct fetch_waiter *waiter, unsigned *left_ms)
+enum fetches_answer fetches_want(struct fetches *fetches, const char *url, const char *host,
+	const struct fetch_waiter *waiter, unsigned *left_ms)
 {
 	struct fetch *fetch = find(fetches, url);
 

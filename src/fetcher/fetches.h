@@ -1,5 +1,6 @@
-/* fetches.h: what is being fetched and what waits for its turn. One fetch for each URL, however many want it; caps in all
- * and for each host; a host that fails is left alone for a while, then tried with one fetch (a circuit breaker). */
+/* fetches.h: what is being fetched and what waits for its turn. One fetch for each URL, however many want it;
+ * caps in all and for each host; a host that fails is left alone for a while, then tried with one fetch (a
+ * circuit breaker). */
 #ifndef STIRRUP_FETCHER_FETCHES_H
 #define STIRRUP_FETCHER_FETCHES_H
 
@@ -8,14 +9,16 @@
 #include <stdint.h>
 
 #include "stirrup/http_fetch.h"
+#include "stirrup/x5u_url.h"
 
 #define FETCHES_QUEUE_MAX 1024
 #define FETCHES_QUEUE_MAX_PER_HOST 64
 #define FETCHES_WAITERS_MAX 65536
+#define FETCHES_HOST_SIZE (X5U_HOST_MAX + sizeof ":65535")
 
 struct fetch_rules {
 	unsigned max, max_per_host;
-	unsigned failures_max;   /* in a row, of one host */
+	unsigned failures_max; /* in a row, of one host */
 	unsigned left_alone_ms;
 };
 
@@ -23,15 +26,17 @@ struct fetch_rules {
 struct fetch_waiter {
 	uint32_t worker;
 	uint64_t id;
-	int64_t deadline_us;     /* monotonic; is not called back later */
+	int64_t deadline_us; /* monotonic; is not called back later */
 };
 
-/* Called once for each fetch. A fetch for which nobody waits any more before its turn is dropped, without a call. */
+/* Called once for each fetch. A fetch for which nobody waits any more before its turn is dropped, without a
+ * call. */
 typedef void fetches_done(void *context, const char *url, const struct http_answer *answer,
 	const struct fetch_waiter *waiters, size_t waiter_count);
 
 struct fetches;
-struct fetches *fetches_new(struct http_client *http, fetches_done *done, void *context); /* NULL: out of memory */
+struct fetches *fetches_new(
+	struct http_client *http, fetches_done *done, void *context); /* NULL: out of memory */
 void fetches_free(struct fetches *fetches); /* NULL is fine; before the http_client */
 
 void fetches_use(struct fetches *fetches, const struct fetch_rules *rules);
@@ -42,8 +47,9 @@ enum fetches_answer {
 	FETCHES_HOST_LEFT_ALONE, /* *left_ms says for how long */
 };
 
-/* Wants url, of host, to be fetched. waiter NULL: nobody waits, and the fetch is made nevertheless. */
-enum fetches_answer fetches_want(
-	struct fetches *fetches, const char *url, const char *host, const struct fetch_waiter *waiter, unsigned *left_ms);
+/* Wants url, of host (with its port), to be fetched. waiter NULL: nobody waits, and the fetch is made
+ * nevertheless. */
+enum fetches_answer fetches_want(struct fetches *fetches, const char *url, const char *host,
+	const struct fetch_waiter *waiter, unsigned *left_ms);
 
 #endif

@@ -12,8 +12,8 @@
 
 #define KNOWN_BYTES ((size_t)16 << 20)
 #define FAILURES_MAX 4096
-#define FLOOR_S 86400       /* ATIS-1000074 section 5.3.1: at least a day, whatever HTTP says */
-#define CLOCK_STEP_S 3600   /* an entry from further in the future was stored under a wrong clock */
+#define FLOOR_S 86400     /* ATIS-1000074 section 5.3.1: at least a day, whatever HTTP says */
+#define CLOCK_STEP_S 3600 /* an entry from further in the future was stored under a wrong clock */
 #define STORE_RETRY_S 60
 
 struct failure {
@@ -36,9 +36,9 @@ struct knowledge {
 	char *store_path;
 	unsigned store_entries;
 	size_t store_bytes;
-	struct epoch_note epoch;         /* epoch 0: not settled yet */
-	struct lru *known;               /* x5u -> facts, cut behind their constraints */
-	struct lru *failures;            /* x5u -> struct failure */
+	struct epoch_note epoch; /* epoch 0: not settled yet */
+	struct lru *known;       /* x5u -> facts, cut behind their constraints */
+	struct lru *failures;    /* x5u -> struct failure */
 	struct log_limiter unwritten_limiter;
 };
 
@@ -128,7 +128,9 @@ static void store_chain(struct knowledge *knowledge, const struct http_answer *a
 		certificate_store_remove(knowledge->store, facts->x5u);
 	else if (!certificate_store_put(knowledge->store, facts->x5u, &chain) &&
 		 log_allowed(&knowledge->unwritten_limiter, &more))
-		log_error("the certificate store does not take an entry (nor %lu before it): is the disk full?", more);
+		log_error(
+			"the certificate store does not take an entry (nor %lu before it): is the disk full?",
+			more);
 }
 
 /* --- The epoch --- */
@@ -151,10 +153,12 @@ static void write_note(struct knowledge *knowledge)
 	read_note(knowledge, &note);
 	if (memcmp(&note, &knowledge->epoch, sizeof note) != 0 &&
 		!certificate_store_set_note(knowledge->store, &knowledge->epoch, sizeof knowledge->epoch))
-		log_warning("the certificate store does not take the trust epoch: a restart will judge all anew");
+		log_warning(
+			"the certificate store does not take the trust epoch: a restart will judge all anew");
 }
 
-/* Numbers that only grow, also over restarts without a store, as long as the clock is not set back: the time of the change. */
+/* Numbers that only grow, also over restarts without a store, as long as the clock is not set back: the time
+ * of the change. */
 static void begin_epoch(struct knowledge *knowledge, uint32_t before, int64_t now)
 {
 	uint32_t next = before + 1;
@@ -173,7 +177,8 @@ static bool settle_epoch(struct knowledge *knowledge, bool changed, int64_t now)
 		known = stored;
 	if (!trust_fingerprint(knowledge->config, fingerprint))
 		changed = true;
-	changed = changed || known.epoch == 0 || memcmp(known.fingerprint, fingerprint, sizeof fingerprint) != 0;
+	changed = changed || known.epoch == 0 ||
+		  memcmp(known.fingerprint, fingerprint, sizeof fingerprint) != 0;
 	knowledge->epoch.epoch = known.epoch;
 	memcpy(knowledge->epoch.fingerprint, fingerprint, sizeof fingerprint);
 	if (changed)
@@ -182,7 +187,8 @@ static bool settle_epoch(struct knowledge *knowledge, bool changed, int64_t now)
 	return changed;
 }
 
-bool knowledge_use(struct knowledge *knowledge, const struct config *config, struct trust_files *files, int64_t now)
+bool knowledge_use(
+	struct knowledge *knowledge, const struct config *config, struct trust_files *files, int64_t now)
 {
 	trust_files_free(knowledge->files);
 	knowledge->files = files;
@@ -253,7 +259,8 @@ static bool find_stored(
 	return true;
 }
 
-bool knowledge_find(struct knowledge *knowledge, const char *x5u, int64_t now, struct certificate_facts *facts)
+bool knowledge_find(
+	struct knowledge *knowledge, const char *x5u, int64_t now, struct certificate_facts *facts)
 {
 	const struct certificate_facts *known = lru_find(knowledge->known, span_of(x5u));
 
@@ -290,8 +297,8 @@ static void set_times(struct certificate_facts *facts, int64_t fresh_until, int6
 	facts->refresh_after = now + (facts->keep_until - now) * (700 + hash % 100) / 1000;
 }
 
-bool knowledge_learn(struct knowledge *knowledge, const char *x5u, const struct http_answer *answer, int64_t now,
-	struct certificate_facts *facts)
+bool knowledge_learn(struct knowledge *knowledge, const char *x5u, const struct http_answer *answer,
+	int64_t now, struct certificate_facts *facts)
 {
 	if (!answer->good) {
 		knowledge_say(facts, x5u, VERDICT_CERTIFICATE_UNREACHABLE, answer->detail);
@@ -309,7 +316,8 @@ bool knowledge_learn(struct knowledge *knowledge, const char *x5u, const struct 
 void knowledge_note_failure(struct knowledge *knowledge, int64_t now, struct certificate_facts *facts)
 {
 	int64_t seconds = facts->verdict == VERDICT_CERTIFICATE_UNREACHABLE ? UNREACHABLE_S : UNTRUSTED_S;
-	struct failure failure = { .verdict = facts->verdict, .until_us = monotonic_us() + seconds * 1000000 };
+	struct failure failure = { .verdict = facts->verdict,
+		.until_us = monotonic_us() + seconds * 1000000 };
 
 	memcpy(failure.detail, facts->detail, sizeof failure.detail);
 	lru_put(knowledge->failures, span_of(facts->x5u), &failure, sizeof failure);

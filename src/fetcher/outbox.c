@@ -155,3 +155,8 @@ bool outbox_is_waiting(const struct outbox *outbox)
 {
 	return outbox->count > 0 || outbox->announcement != NULL;
 }
+
+bool outbox_is_crowded(const struct outbox *outbox)
+{
+	return outbox->count >= OUTBOX_CROWDED;
+}

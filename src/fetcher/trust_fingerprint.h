@@ -8,8 +8,8 @@
 
 #define TRUST_FINGERPRINT_BYTES 32
 
-/* A digest of which trust files there are, as which inode, how long and since when, and of the settings that a
- * judgement depends on. False when out of memory. */
+/* A digest of which trust files there are, as which inode, how long and since when, and of the settings that
+ * a judgement depends on. False when out of memory. */
 bool trust_fingerprint(const struct config *config, unsigned char out[TRUST_FINGERPRINT_BYTES]);
 
 #endif
