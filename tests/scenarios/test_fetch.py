@@ -316,6 +316,20 @@ def test_a_failed_fetch_is_not_repeated_for_each_call():
         assert inbound.host.requests("/none.pem") == 1
 
 
+def test_a_host_that_fails_is_left_alone_and_others_are_not():
+    with Inbound(["bad.localhost"]) as inbound:
+        def fetched(path, host):
+            before = inbound.host.connections()
+            answer = inbound.call(inbound.identity(x5u=inbound.host.url(path, host=host)))
+            return answer.record["reason"], inbound.host.connections() - before
+
+        inbound.publish("alpha", as_name="good")
+        for i in range(5):
+            assert fetched(f"/status/50{i}", "bad.localhost") == ("certificate_unreachable", 1)
+        assert fetched("/alpha.pem", "bad.localhost") == ("certificate_unreachable", 0)
+        assert fetched("/alpha.pem", "good.localhost") == (None, 1)
+
+
 def test_a_restart_finds_the_certificates_in_the_cache():
     with Inbound() as inbound:
         inbound.warm()

@@ -671,6 +671,34 @@ def test_what_an_untrusted_peer_says_of_verification_is_removed_and_recorded():
             assert answer.record["removed"] == ["verstat"]
 
 
+def test_a_verstat_is_removed_wherever_and_however_it_is_written():
+    with Inbound() as inbound, inbound.stirrup.client(PLAIN) as client:
+        tel, sip_uri = f"<tel:{OWN};verstat={NONE}>", f"<sip:{OWN};verstat={NONE}@192.0.2.1;user=phone>"
+        for written, answered in (
+                (f"<sip:{OWN}@192.0.2.1;verstat={PASSED};user=phone>", sip_uri),
+                (f"<sip:{OWN}@192.0.2.1;user=phone>;verstat={PASSED}", sip_uri),
+                (f"<sip:{OWN};VERSTAT={PASSED}@192.0.2.1;user=phone>", sip_uri),
+                (f"<sip:{OWN};verstat={PASSED};verstat={PASSED}@192.0.2.1;user=phone>", sip_uri),
+                (f"<tel:{OWN};verstat = {PASSED}>", tel),
+                (f"<tel:{OWN};verstat>", tel),
+                (f"tel:{OWN};verstat={PASSED}", tel)):
+            answer = inbound.call(client=client, headers=[f"P-Asserted-Identity: {written}"])
+            assert answer["P-Asserted-Identity"] == answered, (written, answer.raw)
+            assert answer.record["removed"] == ["verstat"], (written, answer.record)
+
+
+def test_headers_without_end_are_judged_in_part_and_answered():
+    with Inbound() as inbound, inbound.stirrup.client(PLAIN) as client:
+        stale = [inbound.identity(iat=now() - 600) for _ in range(60)]
+        for values in (stale, [", ".join(stale)]):
+            check = inbound.call(*values, client=client)
+            assert (check.status, verstat_of(check), check.record["reason"]) == (302, NONE, "stale_iat"), check.raw
+            assert len(check.record["identities"]) <= 11
+        asserted = [f"P-Asserted-Identity: <tel:{OWN};verstat={PASSED}>"] * 60
+        answer = inbound.call(client=client, headers=asserted)
+        assert answer.status == 302 and PASSED not in answer.raw.decode(), answer.raw
+
+
 def test_what_a_trusted_peer_says_stands_where_there_is_nothing_to_judge():
     with Inbound() as inbound:
         asserted = [f"P-Asserted-Identity: <tel:{OWN};verstat={PASSED}>", "Attestation-Info: B"]
