@@ -19,7 +19,6 @@ struct verify_policy {
 	enum identity_from identity_from;
 	const struct dial_plan *dial_plan;
 	int64_t freshness_s;    /* of iat, either way */
-	bool identity_required; /* no usable Identity: 428 */
 	const unsigned *ports;  /* of x5u */
 	size_t port_count;
 };

@@ -267,7 +267,6 @@ static void begin(struct verification *verification, const struct call_facts *ca
 		.identity_from = settings->peer->identity_from,
 		.dial_plan = &settings->peer->dial_plan,
 		.freshness_s = config->freshness_s,
-		.identity_required = settings->peer->identity_required,
 		.ports = config->verification.allow_ports,
 		.port_count = config->verification.allow_port_count,
 	};

@@ -102,14 +102,18 @@ static struct span keep(struct stamps *stamps)
 	return kept;
 }
 
-static void stamp_value(struct stamps *stamps, const struct call *call, struct span value, const char *verstat)
+/* False for a value without any address, and for one that is too long. */
+static bool stamp_value(struct stamps *stamps, const struct call *call, struct span value, const char *verstat)
 {
 	unsigned stamped, removed;
 	size_t size;
 	char *out = room(stamps, &size);
 
-	if (verstat_stamp(out, size, value, &call->verification->orig, &call->peer->dial_plan, verstat, &stamped, &removed))
-		add_header(stamps, "P-Asserted-Identity", keep(stamps));
+	if (!verstat_stamp(out, size, value, &call->verification->orig, &call->peer->dial_plan, verstat, &stamped, &removed) ||
+		out[0] == '\0')
+		return false;
+	add_header(stamps, "P-Asserted-Identity", keep(stamps));
+	return true;
 }
 
 /* From's number as a P-Asserted-Identity: the caller's own From is not ours to change in an answer. Only where it is the
@@ -147,13 +151,13 @@ static bool keep_trusted(struct stamps *stamps, const struct call *call, enum ve
 static void stamp_identities(struct stamps *stamps, const struct call *call, enum verify_result result, char attest)
 {
 	const struct call_facts *facts = &call->request.facts;
-	bool pai_too = call->peer->verstat_place != VERSTAT_IN_FROM && facts->pai_count > 0;
+	bool in_pai = false;
 	char verstat[VERSTAT_VALUE_SIZE];
 
 	verstat_value(verstat, result, attest, call->peer->verstat_form);
-	for (size_t i = 0; pai_too && i < facts->pai_count; i++)
-		stamp_value(stamps, call, facts->pai[i], verstat);
-	if (!pai_too || call->peer->verstat_place == VERSTAT_IN_BOTH)
+	for (size_t i = 0; call->peer->verstat_place != VERSTAT_IN_FROM && i < facts->pai_count; i++)
+		in_pai = stamp_value(stamps, call, facts->pai[i], verstat) || in_pai;
+	if (!in_pai || call->peer->verstat_place == VERSTAT_IN_BOTH)
 		stamp_from(stamps, call, verstat);
 }
 
@@ -323,7 +327,6 @@ void verify_call(struct worker *worker, struct call *call)
 		.identity_from = peer->identity_from,
 		.dial_plan = &peer->dial_plan,
 		.freshness_s = config->freshness_s,
-		.identity_required = peer->identity_required,
 		.ports = config->verification.allow_ports,
 		.port_count = config->verification.allow_port_count,
 	};

@@ -452,6 +452,12 @@ class Stirrup:
         if not self.records_path.exists():
             return []
         text = self.records_path.read_text("utf-8")
+        # A read may see the first page of a write that is under way.
+        for _ in range(20):
+            if text == "" or text.endswith("\n"):
+                break
+            time.sleep(0.05)
+            text = self.records_path.read_text("utf-8")
         assert text == "" or text.endswith("\n"), "the last record is cut: " + text[-200:]
         records = []
         for line in text.splitlines():
