@@ -6,7 +6,7 @@ PACKAGES_BUILD="autoconf automake gcc libc6-dev make pkg-config
 	libconfig-dev libcurl4-openssl-dev libjansson-dev liblmdb-dev libsofia-sip-ua-dev libssl-dev"
 # SIPp calls, secsipidx verifies, openssl makes the throw-away PKI.
 PACKAGES_CALL="openssl secsipidx sip-tester"
-PACKAGES_TEST="kamailio libcmocka-dev python3"
+PACKAGES_TEST="kamailio kamailio-secsipid-modules libcmocka-dev python3"
 PACKAGES_CI="cppcheck mandoc shellcheck"
 
 say()

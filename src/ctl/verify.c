@@ -232,7 +232,6 @@ static void judge_identities(struct verification *verification, struct certifica
 static bool answer(struct verify_report *report, const struct config *config, bool json)
 {
 	const struct peer *peer = report->peer;
-	struct call_treatment treatment;
 	struct call_treatment_policy policy = {
 		.rules = peer->treatment,
 		.rule_count = peer->treatment_count,
@@ -241,18 +240,15 @@ static bool answer(struct verify_report *report, const struct config *config, bo
 		.fault_is_503 = peer->on_error == ON_ERROR_503,
 	};
 	struct call_treatment_question question = { .verification = report->verification };
-	char verstat[VERSTAT_VALUE_SIZE];
 
 	question.result = verify_conclude(report->verification, config->verification.verstat_failed_on_any,
 		&question.reason, &question.deciding);
-	call_treatment_find(&treatment, &question, &policy);
-	verstat_value(verstat, question.result,
+	call_treatment_find(&report->treatment, &question, &policy);
+	verstat_value(report->verstat, question.result,
 		question.deciding < 0 ? 0 : report->verification->identities[question.deciding].attest,
 		peer->verstat_form);
 	report->result = question.result;
 	report->reason = question.reason;
-	report->verstat = verstat;
-	report->treatment = &treatment;
 	if (json)
 		return verify_report_print_json(report);
 	verify_report_print(report);

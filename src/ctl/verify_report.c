@@ -126,7 +126,7 @@ static const char *phrase_of(const struct call_treatment *treatment)
 
 static void print_conclusion(const struct verify_report *report)
 {
-	const struct call_treatment *treatment = report->treatment;
+	const struct call_treatment *treatment = &report->treatment;
 
 	printf("conclusion\n");
 	output_row("result", span_of(verify_result_word(report->result)));
@@ -169,7 +169,7 @@ static json_t *dest_json(const struct verification *call)
 	char ascii[DEST_URI_SIZE];
 	size_t length = 0;
 
-	for (; dest[length] != '\0' && length < sizeof ascii - 1; length++)
+	for (; length < sizeof ascii - 1 && dest[length] != '\0'; length++)
 		ascii[length] = (unsigned char)dest[length] < 0x80 ? dest[length] : '?';
 	return length == 0 ? json_null() : json_stringn(ascii, length);
 }
@@ -217,7 +217,7 @@ static json_t *identity_json(const struct verify_identity *identity)
 
 static json_t *answer_json(const struct verify_report *report)
 {
-	const struct call_treatment *treatment = report->treatment;
+	const struct call_treatment *treatment = &report->treatment;
 	const struct treatment *rule = treatment->rule;
 
 	return json_pack("{s:s, s:i, s:s?, s:s?, s:s?, s:b}", "rule", treatment->name, "status",

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "stirrup/call_treatment.h"
+#include "stirrup/verstat.h"
 #include "stirrup/certificate_facts.h"
 #include "stirrup/config.h"
 #include "stirrup/verify.h"
@@ -17,8 +18,8 @@ struct verify_report {
 	const struct verification *verification;
 	enum verify_result result;
 	enum verdict reason;
-	const char *verstat;
-	const struct call_treatment *treatment;
+	char verstat[VERSTAT_VALUE_SIZE];
+	struct call_treatment treatment;
 };
 
 void verify_report_print(const struct verify_report *report);

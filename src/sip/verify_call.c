@@ -1,5 +1,6 @@
 #include "worker_state.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "stirrup/call_treatment.h"
@@ -282,6 +283,7 @@ static void conclude(struct worker *worker, struct call *call)
 {
 	static struct stamps stamps;
 	struct judgement judgement;
+	char rule[160];
 	struct call_outcome outcome = { .status = 302, .headers = stamps.headers };
 
 	judge_call(worker, &judgement, call);
@@ -290,6 +292,11 @@ static void conclude(struct worker *worker, struct call *call)
 	outcome.result = verify_result_word(judgement.result);
 	outcome.verdict = judgement.reason;
 	outcome.rule = judgement.treatment.name;
+	/* The token's iat decides (RFC 8224 section 6.2); the Date is told all the same. */
+	if (call->verification->date_stale) {
+		snprintf(rule, sizeof rule, "%s; the Date of the request is not fresh", judgement.treatment.name);
+		outcome.rule = rule;
+	}
 	outcome.deciding = judgement.deciding;
 	list_removed(&outcome, call);
 	if (call->peer->shadow) {

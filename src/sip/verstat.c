@@ -63,16 +63,41 @@ static struct span next_param(struct span *rest)
 	return param;
 }
 
+/* The next character with its percent-encoding undone (RFC 3986 section 2.1); '\0' at the end. */
+static char next_decoded(struct span *text)
+{
+	static const char hex[] = "0123456789abcdef";
+	const char *high, *low;
+	char c;
+
+	if (text->length == 0)
+		return '\0';
+	c = text->at[0];
+	if (c == '%' && text->length >= 3 && text->at[1] != '\0' && text->at[2] != '\0') {
+		high = strchr(hex, text->at[1] | 0x20);
+		low = strchr(hex, text->at[2] | 0x20);
+		if (high != NULL && low != NULL) {
+			c = (char)((high - hex) << 4 | (low - hex));
+			text->at += 2;
+			text->length -= 2;
+		}
+	}
+	text->at++;
+	text->length--;
+	return c;
+}
+
 static bool is_verstat(struct span param)
 {
 	static const char name[] = "verstat";
-	size_t length = sizeof name - 1;
 
 	if (param.length == 0 || param.at[0] != ';')
 		return false;
 	param = span_trim((struct span){ param.at + 1, param.length - 1 });
-	return param.length >= length && strncasecmp(param.at, name, length) == 0 &&
-		(param.length == length || strchr("= \t@?>", param.at[length]) != NULL);
+	for (const char *c = name; *c != '\0'; c++)
+		if ((next_decoded(&param) | 0x20) != *c)
+			return false;
+	return param.length == 0 || strchr("= \t@?>%", param.at[0]) != NULL;
 }
 
 /* Copies parameters of a number, a URI or a header field, but for verstat: field practice has it in each of these places. */

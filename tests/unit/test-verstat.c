@@ -52,6 +52,8 @@ static const struct {
 	{ "a name is left alone", "<sip:alice@example.com>", "<sip:alice@example.com>", 0, 0 },
 	{ "a verstat of the URI goes, too", "<sip:+12155551212@a;verstat=TN-Validation-Passed;user=phone>",
 		"<sip:+12155551212;verstat=V@a;user=phone>", 1, 1 },
+	{ "and one that hides its name", "<sip:+12155551212;%76er%53tat=TN-Validation-Passed@a>",
+		"<sip:+12155551212;verstat=V@a>", 1, 1 },
 	{ "and one of the header field", "<tel:+12155551212>;x=\";verstat=1\";verstat=TN-Validation-Passed",
 		"<tel:+12155551212;verstat=V>;x=\";verstat=1\"", 1, 1 },
 	{ "and one behind a bare URI", "sip:+12155551212;verstat=TN-Validation-Passed@a",
