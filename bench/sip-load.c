@@ -22,13 +22,15 @@
 #include <unistd.h>
 
 #define BATCH 16                    /* datagrams per system call */
-#define MESSAGE_MAX 2048
+#define MESSAGE_MAX 4096
+#define IDENTITY_MAX 2048
 #define ANSWER_MAX 8192
 #define SLOTS (1u << 18)            /* calls in flight; a power of two */
 #define HISTOGRAM_US 1000000        /* one bucket for each microsecond; the last one takes what is longer */
 #define SECOND_NS 1000000000LL
 #define MS_NS 1000000LL
 #define SOCKET_BUFFER (16 << 20)
+#define SAVED_MAX 1000000           /* calls with --save */
 
 /* After each of the sends, the time to wait before the next, as RFC 3261's timer A has it; after the last one the call is
  * lost. */
@@ -38,6 +40,7 @@ static const int64_t patience_ns[] = { 500 * MS_NS, 1000 * MS_NS, 2000 * MS_NS, 
 /* --- Messages: a template and what differs from call to call --- */
 
 enum field { FIELD_ID = 1, FIELD_ORIG, FIELD_DEST };
+#define IDENTITY_PLACE '\4'
 
 #define ID_DIGITS 16                /* 8 of the run, 8 of the call */
 #define ORIG_DIGITS 4
@@ -52,9 +55,10 @@ struct template {
 		size_t at;
 	} fields[FIELDS_MAX];
 	size_t field_count;
+	size_t identity_at;        /* where the Identity goes, behind all fields; 0: nowhere */
 };
 
-/* \1 is the call's id, \2 the last digits of the caller's number, \3 those of the callee's. */
+/* \1 is the call's id, \2 the last digits of the caller's number, \3 those of the callee's, \4 the place of Identity. */
 static const char invite_head[] = "INVITE sip:+1303\3@%s;user=phone SIP/2.0\r\n"
 				  "Via: SIP/2.0/UDP %s;rport;branch=z9hG4bK\1\r\n"
 				  "Max-Forwards: 69\r\n"
@@ -69,6 +73,7 @@ static const char invite_head[] = "INVITE sip:+1303\3@%s;user=phone SIP/2.0\r\n"
 				  "Session-Expires: 1800;refresher=uac\r\n"
 				  "Min-SE: 90\r\n"
 				  "User-Agent: sip-load\r\n"
+				  "\4"
 				  "Content-Type: application/sdp\r\n"
 				  "Content-Length: %zu\r\n"
 				  "\r\n%s";
@@ -102,11 +107,15 @@ static void template_read(struct template *template, const char *text)
 
 		if (template->length + ID_DIGITS >= sizeof template->text)
 			abort();
+		if (*text == IDENTITY_PLACE) {
+			template->identity_at = template->length;
+			continue;
+		}
 		if (field > FIELD_DEST) {
 			template->text[template->length++] = *text;
 			continue;
 		}
-		if (template->field_count == FIELDS_MAX)
+		if (template->field_count == FIELDS_MAX || template->identity_at != 0)
 			abort();
 		template->fields[template->field_count].field = field;
 		template->fields[template->field_count++].at = template->length;
@@ -122,10 +131,85 @@ static void put_digits(char *at, size_t width, uint64_t value, unsigned base)
 	}
 }
 
+/* --- Identity values: one a line, for the calls in their order, and from the first again --- */
+
+struct identities {
+	char **lines;              /* each without the end of its line; may be empty: a call without Identity */
+	size_t count;
+};
+
+static struct identities identities;
+
+static bool identities_read(const char *path)
+{
+	FILE *file = fopen(path, "r");
+	char *line = NULL;
+	size_t room = 0;
+	size_t size = 0;
+	ssize_t length;
+
+	if (file == NULL)
+		return false;
+	while ((length = getline(&line, &room, file)) > 0) {
+		if (identities.count == size) {
+			char **more = realloc(identities.lines, (size = size * 2 + 1024) * sizeof *more);
+
+			if (more == NULL)
+				break;
+			identities.lines = more;
+		}
+		if (line[length - 1] == '\n')
+			line[--length] = '\0';
+		if (length > IDENTITY_MAX)
+			break;
+		identities.lines[identities.count++] = line;
+		line = NULL;
+		room = 0;
+	}
+	free(line);
+	fclose(file);
+	return length < 0 && identities.count > 0;
+}
+
+static void identities_free(void)
+{
+	for (size_t i = 0; i < identities.count; i++)
+		free(identities.lines[i]);
+	free(identities.lines);
+}
+
+/* Calls with the same Identity have the same numbers, as its claims say. */
+static uint32_t number_of(uint32_t call)
+{
+	return identities.count > 0 ? (uint32_t)(call % identities.count) : call;
+}
+
+static const char *identity_of(uint32_t call)
+{
+	return identities.count > 0 ? identities.lines[number_of(call)] : "";
+}
+
+static size_t template_length(const struct template *template, uint32_t call)
+{
+	size_t identity = template->identity_at != 0 ? strlen(identity_of(call)) : 0;
+
+	return template->length + (identity > 0 ? identity + sizeof "Identity: \r\n" - 1 : 0);
+}
+
 /* Writes the message of one call: always the same bytes for the same call, so nothing has to be kept to repeat it. */
 static void template_write(const struct template *template, char *out, uint32_t run, uint32_t call)
 {
-	memcpy(out, template->text, template->length);
+	size_t head = template->identity_at != 0 ? template->identity_at : template->length;
+	size_t tail = template->length - head;
+	char *end = out + template_length(template, call);
+
+	memcpy(out, template->text, head);
+	if (end != out + template->length) {
+		memcpy(out + head, "Identity: ", 10);
+		memcpy(out + head + 10, identity_of(call), strlen(identity_of(call)));
+		memcpy(end - tail - 2, "\r\n", 2);
+	}
+	memcpy(end - tail, template->text + head, tail);
 	for (size_t i = 0; i < template->field_count; i++) {
 		char *at = out + template->fields[i].at;
 
@@ -134,11 +218,11 @@ static void template_write(const struct template *template, char *out, uint32_t 
 			put_digits(at, ID_DIGITS, (uint64_t)run << 32 | call, 16);
 			break;
 		case FIELD_ORIG:
-			put_digits(at, ORIG_DIGITS, call % 10000, 10);
+			put_digits(at, ORIG_DIGITS, number_of(call) % 10000, 10);
 			break;
 		case FIELD_DEST:
 			/* Odd step: neighbours in time are no neighbours in number. */
-			put_digits(at, DEST_DIGITS, 2000000 + (uint64_t)call * 7919 % 8000000, 10);
+			put_digits(at, DEST_DIGITS, 2000000 + (uint64_t)number_of(call) * 7919 % 8000000, 10);
 			break;
 		}
 	}
@@ -149,6 +233,7 @@ static void template_write(const struct template *template, char *out, uint32_t 
 struct options {
 	const char *local;
 	const char *from;
+	const char *save;          /* write the answers' Identity values to this file */
 	double rate;               /* calls a second; 0: as fast as the window allows */
 	unsigned window;
 	uint64_t calls;
@@ -181,8 +266,10 @@ struct counts {
 	uint64_t retransmitted;
 	uint64_t provisional;
 	uint64_t answered;
+	uint64_t answered_first;   /* to an INVITE that was not repeated */
 	uint64_t with_identity;
 	uint64_t without_identity;
+	uint64_t passed;           /* with verstat=TN-Validation-Passed */
 	uint64_t duplicates;       /* a second final answer to the same call */
 	uint64_t strays;           /* datagrams that are no answer to a call of this run */
 	uint64_t lost;
@@ -201,6 +288,7 @@ static uint32_t in_flight;
 static uint32_t histogram[HISTOGRAM_US + 1];
 static int64_t latency_max_ns;
 static int64_t latency_sum_ns;
+static char **saved;               /* an Identity value for each call, with options.save */
 
 static int64_t clock_ns(clockid_t clock)
 {
@@ -258,7 +346,7 @@ static void queue_put(unsigned sends, uint32_t call, int64_t now)
 
 static void send_invite(struct slot *slot, int64_t now)
 {
-	template_write(&invite, outbox_next(invite.length), run_id, slot->call);
+	template_write(&invite, outbox_next(template_length(&invite, slot->call)), run_id, slot->call);
 	slot->sends++;
 	queue_put(slot->sends, slot->call, now);
 }
@@ -383,6 +471,30 @@ static void send_ack(const char *data, size_t length, uint32_t call)
 	memcpy(out + ack.length + size, "\r\n\r\n", 4);
 }
 
+/* line: the header field, name and all. */
+static void save_identity(uint32_t call, const char *line, size_t size)
+{
+	static const char name[] = "Identity:";
+	size_t start = sizeof name - 1;
+
+	while (start < size && line[start] == ' ')
+		start++;
+	saved[call] = strndup(line + start, size - start);
+}
+
+static bool write_saved(void)
+{
+	FILE *file = fopen(options.save, "w");
+	bool good = file != NULL;
+
+	for (uint64_t call = 0; good && call < counts.sent; call++)
+		good = fprintf(file, "%s\n", saved[call] != NULL ? saved[call] : "") > 0;
+	for (uint64_t call = 0; call < counts.sent; call++)
+		free(saved[call]);
+	free(saved);
+	return file != NULL && fclose(file) == 0 && good;
+}
+
 static void measure(int64_t latency)
 {
 	int64_t us = latency / 1000;
@@ -397,6 +509,7 @@ static void measure(int64_t latency)
 
 static void take_answer(const char *data, size_t length, int64_t wall)
 {
+	static const char passed[] = ";verstat=TN-Validation-Passed";
 	unsigned status = read_status(data, length);
 	const char *line;
 	size_t size;
@@ -423,11 +536,18 @@ static void take_answer(const char *data, size_t length, int64_t wall)
 	if (options.show && counts.answered == 0)
 		fprintf(stderr, "%.*s", (int)length, data);
 	counts.answered++;
+	if (slot->sends == 1)
+		counts.answered_first++;
 	counts.status[status]++;
-	if (find_line(data, length, "\r\nIdentity:", &line, &size) && size > 100)
+	if (find_line(data, length, "\r\nIdentity:", &line, &size) && size > 100) {
 		counts.with_identity++;
-	else
+		if (saved != NULL)
+			save_identity(call, line, size);
+	} else {
 		counts.without_identity++;
+	}
+	if (memmem(data, length, passed, sizeof passed - 1) != NULL)
+		counts.passed++;
 	measure(wall - slot->sent_wall_ns);
 	end_call(slot);
 }
@@ -568,16 +688,19 @@ static void print_json(int64_t took, const struct pace *pace)
 	printf("{\"mode\": \"%s\", \"offered_rate\": %.1f, \"window\": %u, \"ack\": %s, ",
 		options.rate > 0 ? "paced" : "saturated", options.rate, options.rate > 0 ? 0 : options.window,
 		options.ack ? "true" : "false");
-	printf("\"invite_bytes\": %zu, \"seconds\": %.3f, \"calls_per_s\": %.1f, ", invite.length, seconds,
-		seconds > 0 ? (double)counts.answered / seconds : 0);
-	printf("\"sent\": %llu, \"answered\": %llu, \"lost\": %llu, \"retransmitted\": %llu, ",
+	printf("\"invite_bytes\": %zu, \"seconds\": %.3f, \"calls_per_s\": %.1f, ",
+		template_length(&invite, 0), seconds, seconds > 0 ? (double)counts.answered / seconds : 0);
+	printf("\"sent\": %llu, \"answered\": %llu, \"answered_first\": %llu, \"lost\": %llu, "
+	       "\"retransmitted\": %llu, ",
 		(unsigned long long)counts.sent, (unsigned long long)counts.answered,
-		(unsigned long long)counts.lost, (unsigned long long)counts.retransmitted);
-	printf("\"with_identity\": %llu, \"without_identity\": %llu, \"provisional\": %llu, \"duplicates\": %llu, "
-	       "\"strays\": %llu, \"held_back\": %llu, \"status\": {",
+		(unsigned long long)counts.answered_first, (unsigned long long)counts.lost,
+		(unsigned long long)counts.retransmitted);
+	printf("\"with_identity\": %llu, \"without_identity\": %llu, \"passed\": %llu, \"provisional\": %llu, "
+	       "\"duplicates\": %llu, \"strays\": %llu, \"held_back\": %llu, \"status\": {",
 		(unsigned long long)counts.with_identity, (unsigned long long)counts.without_identity,
-		(unsigned long long)counts.provisional, (unsigned long long)counts.duplicates,
-		(unsigned long long)counts.strays, (unsigned long long)counts.held_back);
+		(unsigned long long)counts.passed, (unsigned long long)counts.provisional,
+		(unsigned long long)counts.duplicates, (unsigned long long)counts.strays,
+		(unsigned long long)counts.held_back);
 	for (unsigned status = 200; status < 700; status++) {
 		if (counts.status[status] == 0)
 			continue;
@@ -604,6 +727,8 @@ static int usage(void)
 	      "  --ack           acknowledge the final answer\n"
 	      "  --local A       send from this address (127.0.0.1)\n"
 	      "  --from PREFIX   caller's number without its last four digits (+1215555)\n"
+	      "  --identities F  an Identity value for each INVITE: one a line, for the calls in their order\n"
+	      "  --save F        write the Identity values of the answers to F, in the order of the calls\n"
 	      "  --show          print the first answer on standard error\n",
 		stderr);
 	return 2;
@@ -620,6 +745,8 @@ static bool parse_options(int argc, char **argv)
 		{ "ack", no_argument, NULL, 'a' },
 		{ "local", required_argument, NULL, 'l' },
 		{ "from", required_argument, NULL, 'f' },
+		{ "identities", required_argument, NULL, 'i' },
+		{ "save", required_argument, NULL, 'o' },
 		{ "show", no_argument, NULL, 'v' },
 		{ NULL, 0, NULL, 0 },
 	};
@@ -652,6 +779,15 @@ static bool parse_options(int argc, char **argv)
 		case 'f':
 			options.from = optarg;
 			break;
+		case 'i':
+			if (identities.count > 0 || !identities_read(optarg)) {
+				fprintf(stderr, "sip-load: cannot use %s\n", optarg);
+				return false;
+			}
+			break;
+		case 'o':
+			options.save = optarg;
+			break;
 		case 'v':
 			options.show = true;
 			break;
@@ -661,7 +797,8 @@ static bool parse_options(int argc, char **argv)
 	}
 	return argc - optind == 1 && options.calls > 0 && options.calls <= UINT32_MAX && options.seconds > 0 &&
 		options.seconds <= 3600 && options.rate >= 0 && options.rate <= 1000000 && options.window > 0 &&
-		options.window <= SLOTS / 2 && strlen(options.from) < 32;
+		options.window <= SLOTS / 2 && strlen(options.from) < 32 &&
+		(options.save == NULL || options.calls <= SAVED_MAX);
 }
 
 static bool read_address(const char *text, struct sockaddr_in *address)
@@ -703,7 +840,7 @@ static void read_templates(const char *server, const struct sockaddr_in *local)
 {
 	char host[INET_ADDRSTRLEN];
 	char local_text[INET_ADDRSTRLEN + 8];
-	char text[MESSAGE_MAX];
+	char text[MESSAGE_MAX - IDENTITY_MAX - 32];
 	const char *from = options.from;
 
 	inet_ntop(AF_INET, &local->sin_addr, host, sizeof host);
@@ -733,12 +870,19 @@ int main(int argc, char **argv)
 		if (queues[i].entries == NULL)
 			return 1;
 	}
+	if (options.save != NULL && (saved = calloc(options.calls, sizeof *saved)) == NULL)
+		return 1;
 	read_templates(argv[optind], &local);
 	srand48(run_id);
 	/* Sleep as exactly as the kernel can. */
 	prctl(PR_SET_TIMERSLACK, 1UL, 0, 0, 0);
 	took = run(&pace);
 	print_json(took, &pace);
+	if (saved != NULL && !write_saved()) {
+		perror(options.save);
+		return 1;
+	}
+	identities_free();
 	for (unsigned i = 0; i < SENDS_MAX; i++)
 		free(queues[i].entries);
 	close(fd);
