@@ -36,6 +36,7 @@ struct call {
 	const struct peer *peer;         /* of that generation */
 	struct sign_decision decision;   /* service "sign" */
 	struct verification *verification; /* service "verify": owned; NULL */
+	bool learned;                    /* facts that it waits for have come */
 	bool looked_up, waited;          /* a certificate was looked for; its facts were not there */
 	unsigned renewed;                /* bit i: the certificate of identity i was asked for once more */
 	char origid[ORIGID_SIZE];

@@ -1,6 +1,8 @@
 #include "worker_state.h"
 
 #include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "stirrup/channel.h"
 #include "stirrup/clock.h"
@@ -90,6 +92,11 @@ bool fetcher_client_find(struct worker *worker, struct span x5u, struct known_ce
 	return false;
 }
 
+bool fetcher_client_recall(struct worker *worker, struct span x5u, struct known_certificate *known)
+{
+	return facts_table_find(worker->trusted, x5u, 0, known) || facts_table_find(worker->distrusted, x5u, 0, known);
+}
+
 bool fetcher_client_renew(struct worker *worker, struct span x5u)
 {
 	return take_off(worker, x5u, true);
@@ -99,12 +106,10 @@ static void learn(struct worker *worker, const struct certificate_facts *facts)
 {
 	struct facts_table *table = facts->verdict == VERDICT_PASSED ? worker->trusted : worker->distrusted;
 	struct facts_table *other = table == worker->trusted ? worker->distrusted : worker->trusted;
-	struct known_certificate known;
 
 	facts_table_forget(other, span_of(facts->x5u));
-	/* Calls that waited use what has come even where it may not be kept. */
-	if (facts_table_put(table, facts) && facts_table_find(table, span_of(facts->x5u), 0, &known))
-		verify_calls_learn(worker, &known);
+	if (facts_table_put(table, facts))
+		verify_calls_learn(worker, span_of(facts->x5u));
 	else
 		log_error("the fetcher sent facts that cannot be used");
 }
@@ -175,17 +180,20 @@ bool fetcher_client_waits(const struct worker *worker)
 
 bool fetcher_client_open(struct worker *worker)
 {
+	worker->judging = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	worker->flights = calloc(FLIGHTS_MAX, sizeof *worker->flights);
 	worker->trusted = facts_table_new(TRUSTED_MAX);
 	worker->distrusted = facts_table_new(DISTRUSTED_MAX);
 	/* A reply that was meant for a predecessor of this process must not end a flight of ours. */
 	worker->next_flight = (uint64_t)monotonic_us();
 	worker->replay = replay_table_new(REPLAY_MAX, worker->generation->config->freshness_s);
-	return worker->flights != NULL && worker->replay != NULL && worker->trusted != NULL && worker->distrusted != NULL;
+	return worker->judging >= 0 && worker->flights != NULL && worker->replay != NULL && worker->trusted != NULL && worker->distrusted != NULL;
 }
 
 void fetcher_client_close(struct worker *worker)
 {
+	if (worker->judging >= 0)
+		close(worker->judging);
 	facts_table_free(worker->trusted);
 	facts_table_free(worker->distrusted);
 	replay_table_free(worker->replay);

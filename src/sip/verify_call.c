@@ -1,7 +1,9 @@
 #include "worker_state.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "stirrup/call_treatment.h"
 #include "stirrup/clock.h"
@@ -14,6 +16,8 @@
 
 #define HEADERS_MAX (CALL_PAI_MAX + VERIFY_IDENTITIES_MAX + 9)
 #define TEXT_BYTES 32768
+/* Ten thousand calls may wait for one certificate; a signature takes 40 us to verify. */
+#define JUDGED_PER_TURN 32
 
 /* The headers of the answer being made, and the text that they borrow. */
 struct stamps {
@@ -373,22 +377,60 @@ static void take_out_and_conclude(struct worker *worker, struct call *waiting)
 	conclude(worker, &call);
 }
 
-void verify_calls_learn(struct worker *worker, const struct known_certificate *known)
+void verify_calls_learn(struct worker *worker, struct span x5u)
+{
+	static const uint64_t one = 1;
+	bool any = false;
+
+	for (struct call *call = waiting_calls_oldest(worker->waiting); call != NULL; call = call->next) {
+		struct verification *verification = call->verification;
+
+		for (size_t i = 0; verification != NULL && i < verification->count && !call->learned; i++) {
+			const struct verify_identity *identity = &verification->identities[i];
+			struct span wanted = identity->verdict == VERDICT_PENDING ? x5u_of(identity) : (struct span){ "", 0 };
+
+			call->learned = wanted.length == x5u.length && memcmp(wanted.at, x5u.at, x5u.length) == 0;
+		}
+		any = any || call->learned;
+	}
+	if (any && write(worker->judging, &one, sizeof one) < 0)
+		log_error("waiting calls cannot be judged before their deadline: %s", strerror(errno));
+}
+
+static void judge_learned(struct worker *worker, struct call *call)
+{
+	struct verification *verification = call->verification;
+
+	call->learned = false;
+	for (size_t i = 0; i < verification->count; i++) {
+		const struct verify_identity *identity = &verification->identities[i];
+		struct known_certificate known;
+
+		if (identity->verdict == VERDICT_PENDING && fetcher_client_recall(worker, x5u_of(identity), &known))
+			judge(worker, call, i, &known);
+	}
+	if (!is_pending(verification))
+		take_out_and_conclude(worker, call);
+}
+
+void verify_calls_judge(struct worker *worker)
 {
 	struct call *call = waiting_calls_oldest(worker->waiting);
+	unsigned judged = 0;
+	uint64_t all;
 
 	while (call != NULL) {
 		struct call *next = call->next;
-		struct verification *verification = call->verification;
 
-		for (size_t i = 0; verification != NULL && i < verification->count; i++)
-			if (verification->identities[i].verdict == VERDICT_PENDING &&
-				span_is(x5u_of(&verification->identities[i]), known->facts->x5u))
-				judge(worker, call, i, known);
-		if (verification != NULL && !is_pending(verification))
-			take_out_and_conclude(worker, call);
+		if (call->learned) {
+			if (judged++ == JUDGED_PER_TURN)
+				return; /* the descriptor stays readable: others have their turn first */
+			judge_learned(worker, call);
+		}
 		call = next;
 	}
+	if (read(worker->judging, &all, sizeof all) < 0)
+		log_error("eventfd: %s", strerror(errno));
 }
 
 void verify_call_give_up(struct worker *worker, struct call *waiting, enum verdict verdict)

@@ -30,7 +30,15 @@ extern int su_socket_close_on_exec;
 static int datagram_waits[SOCKETS_MAX + 1];
 static size_t datagram_wait_count;
 
-static struct worker worker = { .control = -1, .signer = -1, .fetcher = -1, .recorder = -1, .handed_over = -1, .ticker = -1 };
+static struct worker worker = {
+	.control = -1,
+	.signer = -1,
+	.fetcher = -1,
+	.recorder = -1,
+	.handed_over = -1,
+	.ticker = -1,
+	.judging = -1,
+};
 
 /* --- Sofia-SIP --- */
 
@@ -210,6 +218,12 @@ static int on_fetcher(su_root_magic_t *magic, su_wait_t *wait, su_wakeup_arg_t *
 	return 0;
 }
 
+static int on_judging(su_root_magic_t *magic, su_wait_t *wait, su_wakeup_arg_t *argument)
+{
+	verify_calls_judge(&worker);
+	return 0;
+}
+
 static int on_tick(su_root_magic_t *magic, su_wait_t *wait, su_wakeup_arg_t *argument)
 {
 	deadlines_tick(&worker);
@@ -231,7 +245,7 @@ static bool start(void)
 		return false;
 	return sockets_self_test() && watch(worker.handed_over, on_handed_over, NULL) &&
 		watch(worker.signer, on_signer, NULL) && watch(worker.fetcher, on_fetcher, NULL) &&
-		watch(worker.ticker, on_tick, NULL);
+		watch(worker.judging, on_judging, NULL) && watch(worker.ticker, on_tick, NULL);
 }
 
 /* Ends the loop once no call waits any more; the deadline of the youngest bounds that. */

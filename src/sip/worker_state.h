@@ -50,6 +50,7 @@ struct worker {
 	size_t flight_count;
 	uint64_t next_flight;
 	struct replay_table *replay;
+	int judging;                     /* an eventfd: there are calls whose facts have come; -1: none */
 	bool stopping, failed;
 	struct answer answer;            /* the one being made */
 	struct {                         /* whole record lines that the recorder had no room for a moment ago */
@@ -117,8 +118,10 @@ void signer_client_ask_again(struct worker *worker);
 /* --- verify_call.c: service "verify" --- */
 /* Takes everything that *call owns. */
 void verify_call(struct worker *worker, struct call *call);
-/* The facts of an x5u have come: decides what waited for them. */
-void verify_calls_learn(struct worker *worker, const struct known_certificate *known);
+/* The facts of an x5u have come: marks the calls that wait for them, and makes worker->judging readable. */
+void verify_calls_learn(struct worker *worker, struct span x5u);
+/* To be called when it is: decides some of them. */
+void verify_calls_judge(struct worker *worker);
 /* No facts will come for the waiting call: policy decides. */
 void verify_call_give_up(struct worker *worker, struct call *waiting, enum verdict verdict);
 
@@ -128,6 +131,8 @@ void fetcher_client_close(struct worker *worker);
 /* What is known of the x5u now; asks for it where it is not, or where it wants to be refreshed. False: a reply will
  * call verify_calls_learn(), unless *busy: there is no room for one more question. */
 bool fetcher_client_find(struct worker *worker, struct span x5u, struct known_certificate *known, bool *busy);
+/* What has just come, even where it may not be kept. */
+bool fetcher_client_recall(struct worker *worker, struct span x5u, struct known_certificate *known);
 /* Asks to fetch again what is known: a signature does not verify by it. False: no room. */
 bool fetcher_client_renew(struct worker *worker, struct span x5u);
 void fetcher_client_receive(struct worker *worker);
