@@ -8,6 +8,7 @@ import subprocess
 import time
 import uuid
 
+import harness
 from harness import BY_FROM, DEST, GATEWAY, OTHER, OWN, QUIET, ROOT, STRICT, X5U, X5U_BETA, Identity, Stirrup
 
 
@@ -244,3 +245,10 @@ def test_a_fixed_origid_of_the_peer_is_used():
     fixed = "123e4567-e89b-12d3-a456-426655440000"
     with Stirrup(core=f'origid = "{fixed}";') as stirrup, stirrup.client() as client:
         assert Identity(client.call()["Identity"]).claims["origid"] == fixed
+
+
+def test_a_fixed_origid_of_the_customer_goes_before_the_peers():
+    customers, peers = "123e4567-e89b-12d3-a456-426655440001", "123e4567-e89b-12d3-a456-426655440002"
+    config = harness.DEFAULT_CONFIG.replace('{{ name = "acme"; ', f'{{{{ name = "acme"; origid = "{customers}"; ', 1)
+    with Stirrup(config=config, core=f'origid = "{peers}";') as stirrup, stirrup.client() as client:
+        assert Identity(client.call()["Identity"]).claims["origid"] == customers
