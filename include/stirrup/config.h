@@ -10,6 +10,7 @@
 
 #include "stirrup/attestation.h"
 #include "stirrup/network.h"
+#include "stirrup/next_hop.h"
 #include "stirrup/number_table.h"
 #include "stirrup/sign.h"
 #include "stirrup/tn.h"
@@ -40,8 +41,6 @@ void config_report_each(const struct config_report *report,
 void config_report_add(struct config_report *report, enum config_severity severity, const char *file, unsigned line,
 	const char *setting, const char *format, ...) __attribute__((format(printf, 6, 7)));
 
-enum transport { TRANSPORT_UDP, TRANSPORT_TCP, TRANSPORT_TLS };
-
 /* tls: is not built, so no listener of a configuration has it. */
 struct listener {
 	enum transport transport;
@@ -63,6 +62,7 @@ struct credential_config {
 /* A peer may have another mode than redirect: its calls get VERDICT_NOT_BUILT. */
 enum service { SERVICE_SIGN, SERVICE_VERIFY };
 enum mode { MODE_REDIRECT, MODE_B2BUA, MODE_FORWARD };
+enum call_id_mode { CALL_ID_KEEP, CALL_ID_NEW, CALL_ID_AUTO }; /* AUTO: new where a next hop is the caller's own switch */
 enum on_error { ON_ERROR_CONTINUE, ON_ERROR_503 };
 enum self_check { SELF_CHECK_SAMPLED, SELF_CHECK_ALWAYS, SELF_CHECK_OFF };
 
@@ -111,6 +111,12 @@ struct peer {
 	enum identity_from identity_from;
 	struct dial_plan dial_plan;
 	char *next_hop;           /* the first one: host[:port][;parameters], without scheme; NULL: none */
+	struct next_hop *next_hops; /* all of them */
+	size_t next_hop_count;
+	struct network *far_side; /* modes b2bua and forward: who may send requests within a call, besides the next hops */
+	size_t far_side_count;
+	enum call_id_mode call_id; /* mode b2bua */
+	unsigned no_answer_s;     /* how long an INVITE may ring (RFC 3261 timer C) */
 	enum on_error on_error;
 	enum on_stale_date on_stale_date;
 	unsigned unsigned_status; /* 302 unless configured */
@@ -152,6 +158,10 @@ struct config {
 	struct trust_config *trust;
 	size_t trust_count;
 	char *records_file;       /* NULL: no records */
+	char *dialog_store;       /* directory; NULL: calls of mode "b2bua" do not outlive their worker */
+	size_t dialog_store_bytes;
+	uint32_t dialog_max_age_s;
+	char *previous_secret_file; /* the secret before this one, for calls that began under it; NULL: none */
 	struct peer_networks *peer_networks; /* for config_peer_for() */
 	char **files;             /* the names of the files that it was read from */
 	size_t file_count;

@@ -13,12 +13,12 @@
 #include <sys/socket.h>
 
 #include "stirrup/config.h"
+#include "stirrup/sip_head.h"
 #include "stirrup/span.h"
 
 #define SOCKETS_MAX 64           /* listeners of one process, over all reloads */
 #define SOCKETS_WORKERS_MAX 64
 #define SOCKETS_DATAGRAMS_MAX 16 /* read at once */
-#define HEADER_LINES_MAX 256     /* Sofia's parser is quadratic in them: 4,000 lines take 0.1 s */
 
 /* Whether a peer may speak from source on that listener of the current configuration. */
 typedef bool sockets_listed(const struct sockaddr *source, int listener);

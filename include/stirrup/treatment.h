@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "stirrup/next_hop.h"
 #include "stirrup/verdict.h"
 
 /* For a call with a refused token and no good one, where no rule of the treatment decides. */
@@ -23,6 +24,7 @@ struct treatment {
 	char *phrase;     /* NULL: the status's own */
 	char *header;     /* "Name: value" to be added to the answer; NULL */
 	char *next_hop;   /* another Contact; NULL */
+	struct next_hop *hop; /* the same place, for a call that is sent on; NULL; owned */
 	unsigned line;    /* where it stands: the record's rule names it */
 };
 

@@ -1,10 +1,26 @@
-/* via.h: the topmost Via of a request that came over UDP, told where it came from. Pure. */
+/* via.h: the Via header field (RFC 3261 section 20.42). Pure. */
 #ifndef STIRRUP_VIA_H
 #define STIRRUP_VIA_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "stirrup/span.h"
+
+struct via {
+	struct span item;      /* all of it, without white space around */
+	struct span transport; /* "UDP" */
+	struct span host;      /* of the sent-by; IPv6 in its brackets */
+	struct span port;      /* empty: none */
+	struct span branch;    /* empty: none */
+	struct span received;  /* empty: none */
+	struct span rport;     /* its value; empty: none */
+	bool has_rport;
+	struct span seal;      /* our own parameter: see seal.h; empty: none */
+};
+
+/* Takes the next item off a comma list and moves *rest behind it. False at the end, and at what is none. */
+bool via_next(struct span *rest, struct via *via);
 
 /* Copies the header line with received=host and, where it asks for it, rport=port (RFC 3261 section 18.2.1, RFC 3581
  * section 4). Returns its length; 0 where that takes a parser: a list of Vias, or one that claims a received of its own. */
