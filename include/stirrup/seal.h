@@ -46,6 +46,7 @@ bool seal_is_loop(const struct sealer *sealer, const struct seal_request *reques
 #define SEAL_FROM_STAMPED 1   /* the From that we sent has a verstat of ours */
 #define SEAL_FROM_BRACKETED 2 /* and <> of ours around its URI */
 #define SEAL_SEVERAL 4        /* the request had several Identity header fields */
+#define SEAL_INITIAL 8        /* an INVITE that begins a call: its final response ends the record */
 
 struct seal_via {
 	uint16_t listener;        /* hash of the listener that the request came by: seal_hash() of its text */

@@ -38,10 +38,22 @@ static bool write_contact(char *out, size_t size, const struct call *call, const
 	return contact_write(out, size, &choice);
 }
 
+static void put_stamps(struct worker *worker, const struct stamps *stamps)
+{
+	for (size_t i = 0; i < stamps->asserted_count; i++)
+		answer_header(&worker->answer, "P-Asserted-Identity", stamps->asserted[i]);
+	for (size_t i = 0; i < stamps->reason_count; i++)
+		answer_header(&worker->answer, "Reason", stamps->reasons[i]);
+	for (size_t i = 0; i < stamps->added_count; i++)
+		answer_header(&worker->answer, stamps->added[i].name, stamps->added[i].value);
+}
+
 static void put_headers(struct worker *worker, const struct call_outcome *outcome)
 {
-	for (size_t i = 0; i < outcome->header_count; i++)
-		answer_header(&worker->answer, outcome->headers[i].name, outcome->headers[i].value);
+	if (outcome->identity.length > 0)
+		answer_header(&worker->answer, "Identity", outcome->identity);
+	if (outcome->stamps != NULL)
+		put_stamps(worker, outcome->stamps);
 }
 
 /* Ends the answer, sends it, remembers it, records the call, lets it go. */
@@ -99,18 +111,4 @@ void redirect_answer(struct worker *worker, struct call *call, const struct call
 	}
 	put_headers(worker, outcome);
 	finish(worker, call, outcome);
-}
-
-void redirect_cancel(struct worker *worker, struct call *waiting)
-{
-	struct call call = *waiting;
-	struct call_outcome outcome = {
-		.result = "rejected",
-		.verdict = VERDICT_CANCELLED,
-		.rule = "the caller cancelled while the call waited",
-		.status = 487,
-	};
-
-	waiting_calls_remove(worker->waiting, waiting);
-	redirect_answer(worker, &call, &outcome);
 }

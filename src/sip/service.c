@@ -105,7 +105,7 @@ static void on_cancel(struct worker *worker, struct call *call)
 
 	answer_now(worker, call, 200);
 	if (waiting != NULL)
-		redirect_cancel(worker, waiting);
+		call_cancel(worker, waiting);
 }
 
 static void on_options(struct worker *worker, struct call *call)

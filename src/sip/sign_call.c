@@ -2,7 +2,6 @@
 
 #include <stdio.h>
 
-
 /* --- Deciding --- */
 
 static void decide(struct call *call)
@@ -36,7 +35,23 @@ static void choose_origid(struct call *call)
 		call_digest_origid(&call->digest, call->origid);
 }
 
-/* --- Answering --- */
+/* --- Concluding --- */
+
+/* Where the INVITE itself goes on, what a peer claims of its callers goes no further. */
+static void conclude(struct worker *worker, struct call *call, struct call_outcome *outcome)
+{
+	static struct stamps stamps;
+	const char *removed[REMOVED_MAX];
+
+	if (call->peer->mode != MODE_REDIRECT && !call->peer->shadow) {
+		stamp_begin(&stamps);
+		stamp_unverified(&stamps, call);
+		outcome->stamps = &stamps;
+		outcome->removed = removed;
+		outcome->removed_count = stamp_removed(call, removed);
+	}
+	call_conclude(worker, call, outcome);
+}
 
 static void leave_unsigned(struct worker *worker, struct call *call, enum verdict verdict)
 {
@@ -46,7 +61,7 @@ static void leave_unsigned(struct worker *worker, struct call *call, enum verdic
 		.status = call->decision.emergency ? 302 : call->peer->unsigned_status,
 	};
 
-	redirect_answer(worker, call, &outcome);
+	conclude(worker, call, &outcome);
 }
 
 static void reject(struct worker *worker, struct call *call)
@@ -62,7 +77,7 @@ static void reject(struct worker *worker, struct call *call)
 		outcome.status = 403;
 		outcome.phrase = "Stale Date";
 	}
-	redirect_answer(worker, call, &outcome);
+	conclude(worker, call, &outcome);
 }
 
 /* No signature: the peer's on_error decides where the fault is ours, an emergency call always goes on. */
@@ -76,7 +91,7 @@ static void without_signature(struct worker *worker, struct call *call, enum ver
 	};
 
 	if (verdict_cause(verdict) == CAUSE_FAULT && call->peer->on_error == ON_ERROR_503 && !call->decision.emergency)
-		redirect_answer(worker, call, &outcome);
+		conclude(worker, call, &outcome);
 	else
 		leave_unsigned(worker, call, verdict);
 }
@@ -85,19 +100,17 @@ void sign_call_finish(struct worker *worker, struct call *waiting, enum verdict 
 	int64_t iat)
 {
 	struct call call = *waiting;
-	struct extra_header header = { "Identity", identity };
 	struct call_outcome outcome = {
 		.result = "signed",
 		.verdict = verdict,
 		.status = 302,
-		.headers = &header,
-		.header_count = 1,
+		.identity = identity,
 		.iat = iat,
 	};
 
 	waiting_calls_remove(worker->waiting, waiting);
 	if (verdict == VERDICT_SIGNED)
-		redirect_answer(worker, &call, &outcome);
+		conclude(worker, &call, &outcome);
 	else
 		without_signature(worker, &call, verdict);
 }

@@ -15,6 +15,7 @@
 #include "stirrup/fetcher.h"
 #include "stirrup/replay.h"
 #include "stirrup/signer.h"
+#include "stamp.h"
 
 #define RECORD_BACKLOG_BYTES (1 << 20)
 #define FLIGHTS_MAX 4096
@@ -63,30 +64,30 @@ struct worker {
 void service_on_datagram(struct span datagram, void *worker);
 int service_on_message(nta_agent_magic_t *worker, nta_agent_t *agent, msg_t *message, sip_t *sip);
 
-/* --- redirect.c: answers of mode "redirect" --- */
-struct extra_header {
-	const char *name;
-	struct span value;
-};
-/* What becomes of a call: its answer and its record. */
+/* --- conclude.c: what becomes of a call --- */
 struct call_outcome {
 	const char *result;
 	enum verdict verdict;
 	const char *rule;        /* NULL: the decision's own */
-	unsigned status;         /* 3xx: with Contact and Date */
+	unsigned status;         /* 3xx: the call goes on: the answer has Contact and Date, or the INVITE is sent on */
 	const char *phrase;      /* NULL: the status's own */
-	const char *next_hop;    /* of the Contact; NULL: the peer's */
-	const struct extra_header *headers;
-	size_t header_count;
+	const char *next_hop;    /* NULL: the peer's */
+	const struct next_hop *hop; /* the same, for what is sent on */
+	struct span identity;    /* ours; empty: none */
 	int64_t iat;             /* of our signature; 0: none */
+	const struct stamps *stamps; /* NULL: none */
 	const struct verify_identity *deciding; /* service "verify"; NULL: none */
 	const char *const *removed;
 	size_t removed_count;
 };
+/* Answers or sends on, by the mode of its peer. Takes everything that *call owns. */
+void call_conclude(struct worker *worker, struct call *call, const struct call_outcome *outcome);
+/* Ends a waiting call with 487. */
+void call_cancel(struct worker *worker, struct call *waiting);
+
+/* --- redirect.c: final answers of our own --- */
 /* Answers, remembers, records; takes everything that *call owns. */
 void redirect_answer(struct worker *worker, struct call *call, const struct call_outcome *outcome);
-/* Ends a waiting call with 487. */
-void redirect_cancel(struct worker *worker, struct call *waiting);
 
 /* --- sign_call.c: service "sign" --- */
 /* Takes everything that *call owns. */
