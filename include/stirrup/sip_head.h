@@ -33,6 +33,7 @@ enum header_kind {
 	HEADER_JOIN,
 	HEADER_TARGET_DIALOG,
 	HEADER_IN_REPLY_TO,
+	HEADER_REFER_TO,
 	HEADER_OTHER,
 };
 
@@ -51,11 +52,13 @@ struct sip_head {
 	struct span phrase;              /* may be empty */
 	struct header_line lines[HEADER_LINES_MAX];
 	size_t count;
-	struct span body;                /* cut at Content-Length; what is missing of it is missing */
+	struct span body;                /* cut at Content-Length; without a usable one all that there is */
+	bool wrong_length;               /* Content-Length is no number, says more than there is, or two of them differ: a
+	                                  * request gets 400, a response is dropped (RFC 3261 section 18.3) */
 };
 
-/* False for what has no SIP/2.0 start line, a line without colon, more than HEADER_LINES_MAX lines, or no empty line at the
- * end. The spans borrow from message. Line ends are CRLF or LF. */
+/* False for what has no SIP/2.0 start line, a line without name or colon, more than HEADER_LINES_MAX lines, or no empty line
+ * at the end. The spans borrow from message. Line ends are CRLF or LF; a CR elsewhere in the head is refused. */
 bool sip_head_read(struct sip_head *head, struct span message);
 
 /* The index of the first line of the kind from the index on; head->count: none. */
