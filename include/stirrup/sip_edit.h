@@ -14,6 +14,7 @@
 struct sip_edit {
 	const struct sip_head *head;
 	struct span start_line;                   /* empty: the received one */
+	bool refused;                             /* asked for what would not be the message that was meant */
 	bool changed[HEADER_LINES_MAX];
 	struct span lines[HEADER_LINES_MAX];      /* of a changed one; empty: dropped */
 	struct writer front, back, text;          /* whole lines; what the rest borrows */
@@ -39,11 +40,13 @@ void sip_edit_append(struct sip_edit *edit, const char *name, struct span value)
 void sip_edit_prepend_lines(struct sip_edit *edit, struct span lines);
 void sip_edit_append_lines(struct sip_edit *edit, struct span lines);
 
-/* Takes the first count items off the comma lists of the kind: the topmost Vias, the first Routes. */
+/* Takes the first count items off the comma lists of the kind: the topmost Vias, the first Routes. A line that is left without
+ * any is dropped. */
 void sip_edit_drop_first(struct sip_edit *edit, enum header_kind kind, unsigned count);
 
-/* Writes the message. A Content-Length is added where there was none: on a stream nothing else ends a body (RFC 3261
- * section 18.3). False when something did not fit, or a value has a line break that begins another line. */
+/* Writes the message. A Content-Length is added where there was none, and takes the place of a wrong one: on a stream nothing
+ * else ends a body (RFC 3261 section 18.3). Start line and head end in CRLF. False when something did not fit, a value has a
+ * line break that begins another line, whole lines do not end in one, or a Request-URI has white space. */
 bool sip_edit_write(const struct sip_edit *edit, char *out, size_t size, struct span *message);
 
 #endif
