@@ -19,7 +19,8 @@ struct via {
 	struct span seal;      /* our own parameter: see seal.h; empty: none */
 };
 
-/* Takes the next item off a comma list and moves *rest behind it. False at the end, and at what is none. */
+/* Takes the next item off a comma list and moves *rest behind it. False at the end, where *rest is empty, and at what is
+ * none, where *rest stays. All spans borrow from rest; values are without their quotes. */
 bool via_next(struct span *rest, struct via *via);
 
 /* Copies the header line with received=host and, where it asks for it, rport=port (RFC 3261 section 18.2.1, RFC 3581

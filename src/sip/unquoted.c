@@ -8,14 +8,14 @@ size_t quoted_length(struct span text)
 		if (text.at[i] == '\\')
 			i++;
 	}
-	return text.length;
+	return 0;
 }
 
 static size_t bracketed_length(struct span text)
 {
 	const char *end = memchr(text.at, '>', text.length);
 
-	return end == NULL ? text.length : (size_t)(end - text.at) + 1;
+	return end == NULL ? 0 : (size_t)(end - text.at) + 1;
 }
 
 size_t unquoted_length(struct span text, char stop)
@@ -26,8 +26,15 @@ size_t unquoted_length(struct span text, char stop)
 		return text.length;
 	while (i < text.length && text.at[i] != stop) {
 		struct span rest = { text.at + i, text.length - i };
+		size_t length = 1;
 
-		i += text.at[i] == '"' ? quoted_length(rest) : text.at[i] == '<' ? bracketed_length(rest) : 1;
+		if (text.at[i] == '"')
+			length = quoted_length(rest);
+		else if (text.at[i] == '<')
+			length = bracketed_length(rest);
+		if (length == 0)
+			return text.length;
+		i += length;
 	}
 	return i;
 }

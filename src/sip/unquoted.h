@@ -6,7 +6,7 @@
 
 #include "stirrup/span.h"
 
-/* The length of the quoted string that text begins with, both quotes counted; all of text where it has no end. */
+/* The length of the quoted string that text begins with, both quotes counted; 0 when it has no end. */
 size_t quoted_length(struct span text);
 
 /* How far text goes until the stop byte outside of quoted strings and <>; all of it where there is none. */
