@@ -20,6 +20,7 @@ enum child_message_kind {
 	CHILD_FETCHER,        /* fd: to the fetcher (in a worker), to worker [index] (in the fetcher) */
 	CHILD_HANDOVER_READ,  /* fd: datagrams that other workers received for this one */
 	CHILD_HANDOVER_WRITE, /* fd: to worker [index] */
+	CHILD_REPLAY,         /* fd: the memory of the replay table that all workers share (replay.h) */
 	CHILD_SECRET,         /* the installation's secret (sip.secret_file) */
 	CHILD_START,          /* all is there: serve */
 	CHILD_RELOAD,         /* all is there: change over to the new generation */

@@ -520,6 +520,7 @@ static void obey(struct fetcher *fetcher, const struct child_message *message, i
 	case CHILD_RECORDER:
 	case CHILD_HANDOVER_READ:
 	case CHILD_HANDOVER_WRITE:
+	case CHILD_REPLAY:
 	case CHILD_SECRET:
 	case CHILD_SIGNER_READY:
 	case CHILD_SIGNER_GONE:

@@ -413,6 +413,7 @@ static void obey(struct recorder *r, const struct child_message *message, int fd
 	case CHILD_FETCHER:
 	case CHILD_HANDOVER_READ:
 	case CHILD_HANDOVER_WRITE:
+	case CHILD_REPLAY:
 	case CHILD_SECRET:
 	case CHILD_SIGNER_READY:
 	case CHILD_SIGNER_GONE:

@@ -516,6 +516,7 @@ static void obey(struct signer *signer, const struct child_message *message, int
 	case CHILD_FETCHER:
 	case CHILD_HANDOVER_READ:
 	case CHILD_HANDOVER_WRITE:
+	case CHILD_REPLAY:
 	case CHILD_SECRET:
 	case CHILD_SIGNER_READY:
 	case CHILD_SIGNER_GONE:

@@ -11,7 +11,6 @@
 #define REPLIES_PER_LOOK 32
 #define TRUSTED_MAX 20000
 #define DISTRUSTED_MAX 1024
-#define REPLAY_MAX 65536
 /* Longer than any fetch takes by default: what is not answered then was lost with a fetcher. */
 #define FLIGHT_US 10000000
 
@@ -186,8 +185,7 @@ bool fetcher_client_open(struct worker *worker)
 	worker->distrusted = facts_table_new(DISTRUSTED_MAX);
 	/* A reply that was meant for a predecessor of this process must not end a flight of ours. */
 	worker->next_flight = (uint64_t)monotonic_us();
-	worker->replay = replay_table_new(REPLAY_MAX, worker->generation->config->freshness_s);
-	return worker->judging >= 0 && worker->flights != NULL && worker->replay != NULL && worker->trusted != NULL && worker->distrusted != NULL;
+	return worker->judging >= 0 && worker->flights != NULL && worker->trusted != NULL && worker->distrusted != NULL;
 }
 
 void fetcher_client_close(struct worker *worker)
@@ -196,6 +194,5 @@ void fetcher_client_close(struct worker *worker)
 		close(worker->judging);
 	facts_table_free(worker->trusted);
 	facts_table_free(worker->distrusted);
-	replay_table_free(worker->replay);
 	free(worker->flights);
 }

@@ -82,7 +82,7 @@ static void check_replays(struct worker *worker, struct judgement *judgement, co
 
 	while (judgement->result == VERIFY_PASSED && judgement->deciding != NULL &&
 		replay_check(worker->replay, judgement->deciding->passport, call->request.call_id,
-			call->arrived_wall_us / 1000000) == REPLAY_SEEN_FOR_OTHER_CALL) {
+			config->freshness_s, call->arrived_wall_us / 1000000) == REPLAY_SEEN_FOR_OTHER_CALL) {
 		if (config->verification.on_replay == ON_REPLAY_RECORD) {
 			judgement->reason = VERDICT_REPLAYED;
 			return;

@@ -232,7 +232,7 @@ static int on_tick(su_root_magic_t *magic, su_wait_t *wait, su_wakeup_arg_t *arg
 
 static bool start(void)
 {
-	if (incoming == NULL || worker.generation != NULL)
+	if (incoming == NULL || worker.generation != NULL || worker.replay == NULL)
 		return false;
 	worker.generation = generation_ref(incoming); /* the filter below asks it; change_over() gives this reference back */
 	worker.digester = call_digester_new(worker.secret);
@@ -322,6 +322,11 @@ static void take_message(const struct child_message *message, int fd)
 	case CHILD_HANDOVER_WRITE:
 		sockets_set_handover_write(message->index, fd);
 		return;
+	case CHILD_REPLAY:
+		worker.replay = replay_table_open(fd);
+		if (worker.replay == NULL)
+			log_error("the replay table cannot be used: %s", strerror(errno));
+		break;
 	case CHILD_SECRET:
 		memcpy(worker.secret, message->secret, sizeof worker.secret);
 		break;
@@ -388,6 +393,7 @@ static void release_all(void)
 	deadlines_close(&worker);
 	waiting_calls_free(worker.waiting);
 	fetcher_client_close(&worker);
+	replay_table_close(worker.replay);
 	answer_memo_free(worker.memo);
 	call_digester_free(worker.digester);
 	generation_unref(worker.generation);

@@ -15,6 +15,7 @@
 #include "stirrup/child.h"
 #include "stirrup/clock.h"
 #include "stirrup/log.h"
+#include "stirrup/replay.h"
 #include "stirrup/secret.h"
 #include "stirrup/sockets.h"
 #include "stirrup/spawn.h"
@@ -28,6 +29,8 @@
 /* A child that dies oftener than this is replaced once a second, not at once. */
 #define QUICK_RESTARTS 20
 #define QUICK_RESTARTS_US (10 * SECOND_US)
+/* Two minutes of 2,000 calls a second: a token may be dated 60 s ahead, and is fresh for 60 s after that. */
+#define REPLAY_TOKENS (1 << 18)
 
 enum role { ROLE_RECORDER, ROLE_SIGNER, ROLE_FETCHER, ROLE_WORKER };
 #define MEMBERS_BESIDE_WORKERS 3
@@ -60,6 +63,7 @@ static struct {
 	int64_t reload_limit_us;
 	int64_t release_us;            /* 0: nothing to release */
 	uint8_t secret[CHILD_SECRET_BYTES];
+	int replay;                    /* memory of the workers' replay table, which outlives each of them; -1: none */
 	unsigned workers;              /* fixed while the daemon runs */
 	struct pair *to_signer;        /* [worker]: 0 the worker's end, 1 the signer's */
 	struct pair *to_fetcher;       /* [worker]: 0 the worker's end, 1 the fetcher's */
@@ -124,6 +128,7 @@ static void equip_worker(struct member *worker)
 			.kind = CHILD_IDENTITY, .index = worker->index, .count = supervisor.workers },
 		-1);
 	tell(worker, secret, -1);
+	tell_channel(worker, CHILD_REPLAY, 0, supervisor.replay);
 	tell_channel(worker, CHILD_SIGNER, 0, supervisor.to_signer[worker->index].ends[0]);
 	tell_channel(worker, CHILD_FETCHER, 0, supervisor.to_fetcher[worker->index].ends[0]);
 	tell_channel(worker, CHILD_RECORDER, 0, supervisor.to_recorder[worker->index].ends[0]);
@@ -606,6 +611,11 @@ static bool prepare(void)
 		log_error("sip.secret_file: %s", why);
 		return false;
 	}
+	supervisor.replay = replay_table_create(REPLAY_TOKENS);
+	if (supervisor.replay < 0) {
+		log_error("no memory for the tokens that were seen: %s", strerror(errno));
+		return false;
+	}
 	raise_descriptor_limit();
 	if (!setup_listen(&supervisor.current, NULL, supervisor.workers))
 		return false;
@@ -639,6 +649,8 @@ static void close_all(void)
 	free(supervisor.to_recorder);
 	free(supervisor.handover);
 	free(supervisor.members);
+	if (supervisor.replay >= 0)
+		close(supervisor.replay);
 	setup_free(&supervisor.current);
 	setup_free(&supervisor.next);
 }
@@ -650,6 +662,7 @@ int supervisor_main(const char *config_path)
 	supervisor.path = config_path;
 	supervisor.current.memfd = -1;
 	supervisor.next.memfd = -1;
+	supervisor.replay = -1;
 	if (!prepare()) {
 		close_all();
 		return 1;

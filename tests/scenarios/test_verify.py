@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import time
 import uuid
@@ -762,6 +763,39 @@ def test_a_token_that_comes_with_another_call_is_refused_if_policy_wants_that():
         # The same call by another way is no other call.
         assert client.call(call_id="first@replay", headers=["Identity: " + identity])["Attestation-Info"] == "A"
         check_passed(inbound.call(inbound.identity(), client=client))
+
+
+def steered_to(worker, workers):
+    """A Call-ID whose messages that worker serves: FNV-1a of it, modulo the number of workers."""
+    while True:
+        call_id = uuid.uuid4().hex + "@steered"
+        hashed = 2166136261
+        for octet in call_id.encode():
+            hashed = (hashed ^ octet) * 16777619 & 0xFFFFFFFF
+        if hashed % workers == worker:
+            return call_id
+
+
+def test_a_token_that_comes_to_another_worker_is_refused_too():
+    with Inbound(workers=2, verification='replay = "fail";') as inbound:
+        for first, second in ((0, 1), (1, 0)):
+            identity = inbound.identity()
+            check_passed(inbound.call(identity, call_id=steered_to(first, 2)))
+            for worker in (second, first):
+                answer = inbound.call(identity, call_id=steered_to(worker, 2))
+                check_failing(answer, "replayed", 438, FAILED)
+
+
+def test_tokens_that_were_seen_outlive_the_workers():
+    with Inbound(workers=2, verification='replay = "fail";') as inbound:
+        identity = inbound.identity()
+        check_passed(inbound.call(identity, call_id=steered_to(0, 2)))
+        for name in ("worker 0", "worker 1"):
+            old = inbound.stirrup.child(name)
+            os.kill(old, signal.SIGKILL)
+            wait_until(lambda: inbound.stirrup.children().get(name) not in (None, old), 5, f"a new {name}")
+        for worker in (0, 1):
+            check_failing(inbound.call(identity, call_id=steered_to(worker, 2)), "replayed", 438, FAILED)
 
 
 # ---- the words ----
