@@ -19,14 +19,15 @@
 #define SEAL_VERDICTS_MAX 4
 
 struct sealer;
-/* previous: the secret before this one, still accepted; NULL: none. NULL when out of memory. */
+/* previous: the secret before this one, still accepted where something is read, never used to write; NULL: none. NULL when out
+ * of memory. Nothing is written, an empty string, where OpenSSL fails. */
 struct sealer *sealer_new(const uint8_t secret[CHILD_SECRET_BYTES], const uint8_t *previous);
 void sealer_free(struct sealer *sealer); /* NULL is fine */
 
 /* --- The branch of a request that is forwarded without state (RFC 3261 section 16.11) --- */
 
 /* Everything as received. The same for an INVITE, its CANCEL and the ACK of its non-2xx answer; another for each other
- * transaction. */
+ * transaction. What the transport adds to the Via (received, rport) does not count. */
 struct seal_request {
 	struct via via;           /* the topmost one */
 	struct span request_uri;
