@@ -3,6 +3,7 @@
 #define STIRRUP_ATTESTATION_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "stirrup/number_table.h"
 #include "stirrup/tn.h"
@@ -15,6 +16,7 @@ struct customer {
 	enum level own_numbers;     /* for numbers of his in the table that have no level of their own */
 	enum level other_numbers;   /* for all other numbers; never LEVEL_A */
 	char *origid;               /* fixed origid (RFC 8588 section 5), or NULL: one for each call */
+	uint16_t hash;              /* name_hash() of the name */
 };
 
 /* What a peer's configuration says of its callers. */

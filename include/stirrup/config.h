@@ -47,6 +47,7 @@ struct listener {
 	struct sockaddr_storage address;
 	char *text;               /* as configured: "udp:127.0.0.1:5060" */
 	char *advertise;          /* host[:port] to show instead, or NULL */
+	uint16_t hash;            /* name_hash() of the text */
 };
 
 struct credential_config {
@@ -59,10 +60,10 @@ struct credential_config {
 	unsigned line;
 };
 
-/* A peer may have another mode than redirect: its calls get VERDICT_NOT_BUILT. */
 enum service { SERVICE_SIGN, SERVICE_VERIFY };
 enum mode { MODE_REDIRECT, MODE_B2BUA, MODE_FORWARD };
-enum call_id_mode { CALL_ID_KEEP, CALL_ID_NEW, CALL_ID_AUTO }; /* AUTO: new where a next hop is the caller's own switch */
+/* AUTO: new where a next hop is the caller's own switch, else keep; config_parse() puts one of these in its place. */
+enum call_id_mode { CALL_ID_KEEP, CALL_ID_NEW, CALL_ID_AUTO };
 enum on_error { ON_ERROR_CONTINUE, ON_ERROR_503 };
 enum self_check { SELF_CHECK_SAMPLED, SELF_CHECK_ALWAYS, SELF_CHECK_OFF };
 
@@ -102,6 +103,7 @@ struct verification_config {
 
 struct peer {
 	char *name;
+	uint16_t hash;            /* name_hash() of the name */
 	struct network *addresses;
 	size_t address_count;
 	int listener;             /* only there; -1: on all */
@@ -111,7 +113,7 @@ struct peer {
 	enum identity_from identity_from;
 	struct dial_plan dial_plan;
 	char *next_hop;           /* the first one: host[:port][;parameters], without scheme; NULL: none */
-	struct next_hop *next_hops; /* all of them */
+	struct next_hop *next_hops; /* all of them, up to 16; at least one in the modes b2bua and forward */
 	size_t next_hop_count;
 	struct network *far_side; /* modes b2bua and forward: who may send requests within a call, besides the next hops */
 	size_t far_side_count;
@@ -119,7 +121,7 @@ struct peer {
 	unsigned no_answer_s;     /* how long an INVITE may ring (RFC 3261 timer C) */
 	enum on_error on_error;
 	enum on_stale_date on_stale_date;
-	unsigned unsigned_status; /* 302 unless configured */
+	unsigned unsigned_status; /* 302 unless configured; in the modes b2bua and forward, below 400: the call goes on */
 	unsigned reject_status;   /* 603 unless configured */
 	char *origid;             /* fixed origid, or NULL */
 	/* service = "verify": */
@@ -135,6 +137,7 @@ struct peer {
 };
 
 struct peer_networks;
+struct name_hashes;
 
 struct config {
 	struct listener *listeners;
@@ -158,11 +161,15 @@ struct config {
 	struct trust_config *trust;
 	size_t trust_count;
 	char *records_file;       /* NULL: no records */
-	char *dialog_store;       /* directory; NULL: calls of mode "b2bua" do not outlive their worker */
+	struct sockaddr_storage *dns_servers; /* none: those of the system */
+	size_t dns_server_count;
+	unsigned probe_interval_ms; /* of a next hop that answers; 0: none is probed */
+	char *dialog_store;       /* directory; of use where a peer has the mode b2bua */
 	size_t dialog_store_bytes;
 	uint32_t dialog_max_age_s;
 	char *previous_secret_file; /* the secret before this one, for calls that began under it; NULL: none */
-	struct peer_networks *peer_networks; /* for config_peer_for() */
+	struct peer_networks *peer_networks; /* for config_peer_for() and config_may_speak() */
+	struct name_hashes *name_hashes; /* for config_..._by_hash() */
 	char **files;             /* the names of the files that it was read from */
 	size_t file_count;
 };
@@ -175,5 +182,16 @@ void config_free(struct config *config); /* NULL is fine */
 /* The peer that may speak from this address on this listener: one with a matching "listen" first, then the longest
  * prefix. NULL: a stranger. IPv4-mapped IPv6 addresses count as IPv4. */
 const struct peer *config_peer_for(const struct config *config, const struct sockaddr *source, int listener);
+
+/* Whether anything is listened to that comes from this address on this listener: a peer may speak there, or it is a literal
+ * next hop or of the far side of a peer with the mode b2bua or forward, on whatever listener. The addresses of next hops
+ * that have names are for hops_knows_address(). */
+bool config_may_speak(const struct config *config, const struct sockaddr *source, int listener);
+
+/* Whose name, or text, has this name_hash(); NULL: nobody's. Peers of the mode redirect are not found: nothing comes back
+ * for them, so that they may share a hash. Nor is a customer who shares his with another. */
+const struct peer *config_peer_by_hash(const struct config *config, uint16_t hash);
+const struct listener *config_listener_by_hash(const struct config *config, uint16_t hash);
+const struct customer *config_customer_by_hash(const struct config *config, uint16_t hash);
 
 #endif

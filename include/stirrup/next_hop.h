@@ -12,7 +12,7 @@ struct next_hop {
 	char *host;                      /* a host name to be resolved; NULL: address is literal; owned */
 	struct sockaddr_storage address; /* of a literal one */
 	unsigned port;                   /* 5060 unless configured */
-	enum transport transport;        /* UDP unless given */
+	enum transport transport;        /* unless given UDP, or TCP where no listener has UDP of its address family */
 	bool transport_given;            /* ";transport=": then nothing leaves by another one */
 	unsigned weight;                 /* 0: the list is tried in its order */
 };

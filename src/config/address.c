@@ -92,26 +92,42 @@ static bool is_bare_ipv6(struct span text)
 	return read_literal(&unused, text, true);
 }
 
-const char *endpoint_from_text(struct sockaddr_storage *out, struct span text, unsigned default_port)
+/* What consists of digits and dots only is meant as an IPv4 address. */
+static bool is_name_of_host(struct span host)
 {
-	struct span host, port;
-	unsigned number = default_port;
-	bool has_port;
+	return is_host_name(host) && strspn(host.at, "0123456789.") < host.length;
+}
+
+const char *host_from_text(struct sockaddr_storage *out, struct span *host, unsigned *port, struct span text)
+{
+	struct span digits;
+	bool has_port, bracketed = text.length > 0 && text.at[0] == '[';
 
 	if (is_bare_ipv6(text))
 		return "write an IPv6 address in brackets: [2001:db8::1]:5060";
-	if (!split(text, &host, &port, &has_port) || host.length == 0)
+	if (!split(text, host, &digits, &has_port) || host->length == 0)
 		return "is not an address and a port, such as 192.0.2.1:5060 or [2001:db8::1]:5060";
-	if (!read_literal(out, host, text.at[0] == '['))
-		return text.at[0] != '[' && is_host_name(host) && strspn(host.at, "0123456789.") < host.length
-			       ? "host names are not built yet; give a literal address"
-			       : "is not a literal IP address";
-	if (!has_port && default_port == 0)
+	if (!read_literal(out, *host, bracketed)) {
+		if (bracketed || !is_name_of_host(*host))
+			return "is not a literal IP address";
+		out->ss_family = AF_UNSPEC;
+	}
+	if (!has_port && *port == 0)
 		return "has no port; add one, such as :5060";
-	if (has_port && (!read_number(&number, port, 65535) || number == 0))
+	if (has_port && (!read_number(port, digits, 65535) || *port == 0))
 		return "the port must be 1 to 65535";
-	net_set_port(out, number);
+	net_set_port(out, *port);
 	return NULL;
+}
+
+const char *endpoint_from_text(struct sockaddr_storage *out, struct span text, unsigned default_port)
+{
+	struct span host;
+	const char *why = host_from_text(out, &host, &default_port, text);
+
+	if (why == NULL && out->ss_family == AF_UNSPEC)
+		return "is a host name; give a literal address";
+	return why;
 }
 
 bool is_host_port(const char *text)
@@ -172,7 +188,7 @@ const char *network_from_text(struct network *out, const char *text)
 	bits = out->family == AF_INET6 ? 128 : 32;
 	if (!span_copy(address, sizeof address, host) || inet_pton(out->family, address, out->address) != 1) {
 		if (is_host_name(host) && strspn(text, "0123456789./") < strlen(text))
-			return "host names are not built yet; give a literal address";
+			return "is a host name; give a literal address";
 		return "is not an address or network, such as 192.0.2.1, 192.0.2.0/28 or 2001:db8::/64";
 	}
 	out->prefix = bits;
@@ -205,6 +221,17 @@ const char *network_text(char out[NETWORK_TEXT_SIZE], const struct network *netw
 	inet_ntop(network->family, network->address, address, sizeof address);
 	snprintf(out, NETWORK_TEXT_SIZE, "%s/%u", address, network->prefix);
 	return out;
+}
+
+bool network_holds(const struct network *outer, const struct network *inner)
+{
+	struct network cut = *inner;
+
+	if (outer->family != inner->family || outer->prefix > inner->prefix)
+		return false;
+	cut.prefix = outer->prefix;
+	(void)network_cut(&cut);
+	return memcmp(cut.address, outer->address, sizeof cut.address) == 0;
 }
 
 bool network_of(struct network *out, const struct sockaddr *address)

@@ -13,6 +13,10 @@
  * or an error when that is 0. */
 const char *endpoint_from_text(struct sockaddr_storage *out, struct span text, unsigned default_port);
 
+/* As above, or a host name in place of the address: host is then that name and the address's family AF_UNSPEC. The caller has
+ * set *port to the default. */
+const char *host_from_text(struct sockaddr_storage *out, struct span *host, unsigned *port, struct span text);
+
 /* A host name by RFC 1123, or a literal address; with or without a port. */
 bool is_host_port(const char *text);
 bool is_host_name(struct span text);
@@ -30,6 +34,9 @@ bool network_cut(struct network *network);
 
 #define NETWORK_TEXT_SIZE 64
 const char *network_text(char out[NETWORK_TEXT_SIZE], const struct network *network);
+
+/* Whether the whole of the inner network is within the outer one, whose host bits are cut. */
+bool network_holds(const struct network *outer, const struct network *inner);
 
 /* The network of one address: IPv4-mapped ones become IPv4. False when it is neither IPv4 nor IPv6. */
 bool network_of(struct network *out, const struct sockaddr *address);

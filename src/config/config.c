@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "address.h"
 #include "reading.h"
 #include "report.h"
 #include "schema.h"
@@ -10,7 +11,53 @@
 
 #define WORKERS_MAX 64
 
+#define DNS_SERVERS_MAX 8
+
 /* --- The groups --- */
+
+static void read_dns_server(struct reading *reading, const config_setting_t *entry)
+{
+	struct config *config = reading->config;
+	struct sockaddr_storage *server = &config->dns_servers[config->dns_server_count];
+	const char *text = entry_text(entry, "address"), *why;
+
+	if (text == NULL || text[0] == '\0')
+		return;
+	why = endpoint_from_text(server, span_of(text), 53);
+	if (why == NULL && (is_wildcard(server) || is_multicast(server)))
+		why = "is not the address of a host";
+	if (why == NULL)
+		config->dns_server_count++;
+	else
+		setting_error(&reading->tree, entry, "\"%.80s\": %s", text, why);
+}
+
+static void read_dns_servers(struct reading *reading)
+{
+	const config_setting_t *list = tree_find(&reading->tree, "sip.dns_servers");
+	bool is_list = list != NULL && (config_setting_is_list(list) || config_setting_is_array(list));
+	int length = is_list ? config_setting_length(list) : 0;
+
+	if (length > DNS_SERVERS_MAX) {
+		setting_error(&reading->tree, list, "%d servers; %d at most", length, DNS_SERVERS_MAX);
+		return;
+	}
+	reading->config->dns_servers =
+		tree_array(&reading->tree, (size_t)length, sizeof *reading->config->dns_servers);
+	for (int i = 0; reading->config->dns_servers != NULL && i < length; i++)
+		read_dns_server(reading, config_setting_get_elem(list, (unsigned)i));
+}
+
+/* The range of the setting begins with 0, which is no interval. */
+static void read_probe_interval(struct reading *reading)
+{
+	const config_setting_t *setting = tree_find(&reading->tree, "sip.probe_interval");
+	int64_t milliseconds = duration_at(reading, "sip.probe_interval", "30s");
+
+	if (milliseconds > 0 && milliseconds < 1000)
+		setting_error(&reading->tree, setting, "must be \"1s\" at least, or \"0s\" for no probes");
+	reading->config->probe_interval_ms = (unsigned)milliseconds;
+}
 
 static void read_sip(struct reading *reading, const struct config_source *source)
 {
@@ -21,11 +68,25 @@ static void read_sip(struct reading *reading, const struct config_source *source
 	if (config->workers == 0)
 		config->workers = source->cores < WORKERS_MAX ? source->cores : WORKERS_MAX;
 	config->secret_file = path_at(reading, "sip.secret_file", "/var/lib/stirrup/secret");
+	config->previous_secret_file = path_at(reading, "sip.previous_secret_file", NULL);
 	config->node = tree_copy(&reading->tree, text_at(reading, "sip.node", source->node));
 	if (node != NULL && config->node != NULL && strlen(config->node) > SOURCE_NODE_MAX)
 		setting_error(&reading->tree, node, "is longer than %d characters", SOURCE_NODE_MAX);
 	config->max_waiting = number_at(reading, "sip.max_waiting", 4096);
 	config->answer_memo_bytes = (size_t)size_at(reading, "sip.answer_memo", "16M");
+	read_dns_servers(reading);
+	read_probe_interval(reading);
+}
+
+static void read_dialogs(struct reading *reading)
+{
+	struct config *config = reading->config;
+	struct tree *tree = &reading->tree;
+
+	config->dialog_store = path_at(reading, "dialogs.store", "/var/lib/stirrup/dialogs");
+	config->dialog_store_bytes = (size_t)size_at(reading, "dialogs.size", "1G");
+	config->dialog_max_age_s = (uint32_t)read_seconds(
+		tree, tree_find(tree, "dialogs.max_age"), "24h", "a call's age is counted in");
 }
 
 static void read_other_groups(struct reading *reading)
@@ -70,6 +131,8 @@ static void read_sections(struct reading *reading, const struct config_source *s
 	read_verification(reading);
 	read_trust(reading);
 	read_peers(reading);
+	read_dialogs(reading);
+	name_hashes_read(reading);
 }
 
 static void reading_clear(struct reading *reading)
@@ -79,6 +142,7 @@ static void reading_clear(struct reading *reading)
 	free(reading->unbuilt);
 	names_clear(&reading->credentials);
 	names_clear(&reading->customers);
+	free(reading->peers);
 	tree_clear(&reading->tree);
 }
 
@@ -131,6 +195,7 @@ void config_free(struct config *config)
 		free(config->files[i]);
 	verification_config_clear(&config->verification);
 	peer_networks_free(config->peer_networks);
+	name_hashes_free(config->name_hashes);
 	number_table_free(config->numbers);
 	free(config->listeners);
 	free(config->credentials);
@@ -138,6 +203,9 @@ void config_free(struct config *config)
 	free(config->peers);
 	free(config->trust);
 	free(config->secret_file);
+	free(config->previous_secret_file);
+	free(config->dns_servers);
+	free(config->dialog_store);
 	free(config->node);
 	free(config->records_file);
 	free(config->files);

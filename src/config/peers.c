@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "address.h"
 #include "reading.h"
 #include "schema.h"
 
@@ -9,6 +10,10 @@ void peer_clear(struct peer *peer)
 	free(peer->name);
 	free(peer->addresses);
 	free(peer->next_hop);
+	for (size_t i = 0; i < peer->next_hop_count; i++)
+		next_hop_clear(&peer->next_hops[i]);
+	free(peer->next_hops);
+	free(peer->far_side);
 	free(peer->origid);
 	for (size_t i = 0; i < peer->treatment_count; i++)
 		treatment_clear(&peer->treatment[i]);
@@ -148,7 +153,7 @@ static void read_verify(struct reading *reading, struct peer *peer, const config
 	peer->verstat_form = member_word(group, "verstat", verstat_words, VERSTAT_PLAIN);
 	peer->verstat_place = member_word(group, "verstat_place", verstat_place_words, VERSTAT_IN_PAI);
 	peer->attestation_headers = member_flag(group, "attestation_headers", true);
-	peer->treatment = read_treatments(reading, group, &peer->treatment_count);
+	peer->treatment = read_treatments(reading, peer->mode, group, &peer->treatment_count);
 	if (peer->service == SERVICE_VERIFY &&
 		is_empty_section(&reading->tree, "trust", reading->config->trust_count))
 		setting_error(&reading->tree, group,
@@ -156,18 +161,74 @@ static void read_verify(struct reading *reading, struct peer *peer, const config
 			"pass");
 }
 
+/* --- Where its calls go --- */
+
+/* Whether one of its own addresses is a next hop, too: a switch that we send its calls back to would take its
+ * own Call-ID for a loop. */
+static bool is_own_switch(const struct peer *peer, const struct next_hop *hop)
+{
+	struct network network;
+
+	if (hop->host != NULL || !network_of(&network, (const struct sockaddr *)&hop->address))
+		return false;
+	for (size_t i = 0; i < peer->address_count; i++)
+		if (network_holds(&peer->addresses[i], &network))
+			return true;
+	return false;
+}
+
+static enum call_id_mode default_call_id(const struct peer *peer)
+{
+	for (size_t i = 0; i < peer->next_hop_count; i++)
+		if (is_own_switch(peer, &peer->next_hops[i]))
+			return CALL_ID_NEW;
+	for (size_t i = 0; i < peer->treatment_count; i++)
+		if (peer->treatment[i].hop != NULL && is_own_switch(peer, peer->treatment[i].hop))
+			return CALL_ID_NEW;
+	return CALL_ID_KEEP;
+}
+
+/* The peer's treatment must have been read. */
+static void read_far_side(struct reading *reading, struct peer *peer, const config_setting_t *group)
+{
+	struct tree *tree = &reading->tree;
+
+	if (peer->mode != MODE_REDIRECT && config_setting_get_member(group, "next_hop") == NULL)
+		setting_error(tree, config_setting_get_member(group, "mode"),
+			"\"%s\": needs a next_hop, which its calls are sent on to", mode_words[peer->mode]);
+	peer->next_hops = read_next_hops(reading, peer->mode, group, &peer->next_hop_count);
+	if (peer->next_hop_count > 0)
+		peer->next_hop = tree_copy(tree, peer->next_hops[0].text);
+	peer->far_side = read_networks(tree, config_setting_get_member(group, "far_side"),
+		"everybody in the world may speak within its calls", &peer->far_side_count);
+	peer->no_answer_s = (unsigned)read_seconds(
+		tree, config_setting_get_member(group, "no_answer"), "180s", "ringing is counted in");
+	peer->call_id = member_word(group, "call_id", call_id_words, CALL_ID_AUTO);
+	if (peer->call_id == CALL_ID_AUTO)
+		peer->call_id = default_call_id(peer);
+}
+
 /* --- Peers --- */
 
-static void warn_without_effect(
-	struct tree *tree, const config_setting_t *group, const char *const *members, const char *service)
+static void warn_without_effect(struct tree *tree, const config_setting_t *group, const char *const *members,
+	const char *key, const char *word)
 {
 	for (; *members != NULL; members++) {
 		const config_setting_t *setting = config_setting_get_member(group, *members);
 
 		if (setting != NULL)
-			setting_warning(
-				tree, setting, "has no effect on a peer with service = \"%s\"", service);
+			setting_warning(tree, setting, "has no effect on a peer with %s = \"%s\"", key, word);
 	}
+}
+
+static void warn_of_other_mode(struct tree *tree, enum mode mode, const config_setting_t *group)
+{
+	static const char *const of_sending_on[] = { "far_side", "call_id", "no_answer", NULL };
+	static const char *const of_two_legs[] = { "call_id", NULL };
+
+	if (mode != MODE_B2BUA)
+		warn_without_effect(tree, group, mode == MODE_REDIRECT ? of_sending_on : of_two_legs, "mode",
+			mode_words[mode]);
 }
 
 static void warn_of_other_service(struct tree *tree, enum service service, const config_setting_t *group)
@@ -178,8 +239,8 @@ static void warn_of_other_service(struct tree *tree, enum service service, const
 	static const char *const of_verification[] = { "on_failure", "identity_required", "trusted", "shadow",
 		"verstat", "verstat_place", "attestation_headers", "treatment", NULL };
 
-	warn_without_effect(
-		tree, group, service == SERVICE_SIGN ? of_verification : of_signing, service_words[service]);
+	warn_without_effect(tree, group, service == SERVICE_SIGN ? of_verification : of_signing, "service",
+		service_words[service]);
 }
 
 static unsigned read_status(const config_setting_t *group, const char *name, unsigned fallback)
@@ -208,8 +269,9 @@ static void read_peer(struct reading *reading, struct peer *peer, const config_s
 		"everybody in the world is this peer", &peer->address_count);
 	read_attestation(reading, peer, group);
 	read_dial_plan(tree, &peer->dial_plan, group);
-	peer->next_hop = read_next_hops(reading, group);
 	read_verify(reading, peer, group);
+	read_far_side(reading, peer, group);
+	warn_of_other_mode(tree, peer->mode, group);
 	warn_of_other_service(tree, peer->service, group);
 }
 
@@ -225,8 +287,8 @@ void read_peers(struct reading *reading)
 {
 	struct tree *tree = &reading->tree;
 	struct config *config = reading->config;
-	const config_setting_t **entries;
-	size_t count = tree_entries(tree, "peers", &entries);
+	size_t count = tree_entries(tree, "peers", &reading->peers);
+	const config_setting_t **entries = reading->peers;
 	struct names names = { 0 };
 
 	config->peers = tree_array(tree, count, sizeof *config->peers);
@@ -245,8 +307,7 @@ void read_peers(struct reading *reading)
 			}
 			entries[config->peer_count++] = entries[i];
 		}
-		peer_networks_read(reading, entries);
+		peer_networks_read(reading);
 	}
 	report_none(reading, count);
-	free(entries);
 }

@@ -24,6 +24,8 @@ struct reading {
 	struct listener *unbuilt;
 	size_t unbuilt_count;
 	struct names credentials, customers;
+	/* The groups of config->peers. */
+	const config_setting_t **peers;
 };
 
 /* In this order: each refers to those before it. */
@@ -49,6 +51,10 @@ unsigned word_at(
 int64_t duration_at(const struct reading *reading, const char *path, const char *fallback); /* milliseconds */
 int64_t size_at(const struct reading *reading, const char *path, const char *fallback);     /* bytes */
 char *path_at(struct reading *reading, const char *path, const char *fallback);
+
+/* A duration that is counted in seconds; setting NULL: the fallback. Because: "iat and Date have". */
+int64_t read_seconds(
+	struct tree *tree, const config_setting_t *setting, const char *fallback, const char *because);
 
 /* The configuration's own copy of a file's name. */
 const char *kept_file(const struct config *config, const char *name);
@@ -76,17 +82,24 @@ char *read_origid(struct tree *tree, const config_setting_t *group);
 struct network *read_networks(
 	struct tree *tree, const config_setting_t *list, const char *of_everybody, size_t *count);
 
-/* A next hop as struct config has it: host[:port][;parameters], without scheme. NULL: it is none, which is reported. */
-char *read_next_hop(struct reading *reading, const config_setting_t *setting, const char *text);
-/* The first of the group's next_hop. NULL: none. */
-char *read_next_hops(struct reading *reading, const config_setting_t *group);
+/* One next hop of a peer with that mode. False: it is none, which is reported. */
+bool read_next_hop(struct reading *reading, struct next_hop *hop, enum mode mode, const config_setting_t *setting,
+	const char *text);
+/* All of the group's next_hop. */
+struct next_hop *read_next_hops(
+	struct reading *reading, enum mode mode, const config_setting_t *group, size_t *count);
+void next_hop_clear(struct next_hop *hop);
 
 /* The rules of the group's treatment; their verification must have been read. */
-struct treatment *read_treatments(struct reading *reading, const config_setting_t *group, size_t *count);
+struct treatment *read_treatments(
+	struct reading *reading, enum mode mode, const config_setting_t *group, size_t *count);
 
-/* Prepares config_peer_for(), and reports peers between which nothing decides. The entries are those of the
- * configuration's peers. */
-void peer_networks_read(struct reading *reading, const config_setting_t *const *entries);
+/* Prepares config_peer_for() and config_may_speak(), and reports peers between which nothing decides. */
+void peer_networks_read(struct reading *reading);
 void peer_networks_free(struct peer_networks *networks); /* NULL is fine */
+
+/* Prepares config_..._by_hash(). */
+void name_hashes_read(struct reading *reading);
+void name_hashes_free(struct name_hashes *hashes); /* NULL is fine */
 
 #endif

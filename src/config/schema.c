@@ -16,6 +16,7 @@
 
 const char *const service_words[] = { "sign", "verify", NULL };
 const char *const mode_words[] = { "redirect", "b2bua", "forward", NULL };
+const char *const call_id_words[] = { "keep", "new", NULL };
 const char *const identity_from_words[] = { "pai-then-from", "pai", "from", NULL };
 const char *const on_error_words[] = { "continue", "503", NULL };
 const char *const stale_date_words[] = { "unsigned", "reject", NULL };
@@ -36,14 +37,18 @@ static const char *const attestation_words[] = { "A", "B", "C", NULL };
 #define TEXTS(NAME, FLAGS, MEMBERS) { .name = NAME, .type = SCHEMA_TEXTS, .flags = FLAGS, .members = MEMBERS }
 #define FLAG(NAME, FLAGS) { .name = NAME, .type = SCHEMA_FLAG, .flags = FLAGS }
 #define LEVEL(NAME, FLAGS) { .name = NAME, .type = SCHEMA_LEVEL, .flags = FLAGS }
-#define WORD(NAME, FLAGS, WORDS, BUILT) \
-	{ .name = NAME, .type = SCHEMA_WORD, .flags = FLAGS, .words = WORDS, .built_words = BUILT }
+#define WORD(NAME, FLAGS, WORDS) { .name = NAME, .type = SCHEMA_WORD, .flags = FLAGS, .words = WORDS }
 #define NUMBER(NAME, TYPE, FLAGS, MIN, MAX) { .name = NAME, .type = TYPE, .flags = FLAGS, .min = MIN, .max = MAX }
 #define GROUP(NAME, FLAGS, MEMBERS) { .name = NAME, .type = SCHEMA_GROUP, .flags = FLAGS, .members = MEMBERS }
 #define ENTRIES(NAME, FLAGS, MEMBERS) { .name = NAME, .type = SCHEMA_ENTRIES, .flags = FLAGS, .members = MEMBERS }
 
 static const struct schema address_members[] = { TEXT("address", REQUIRED), END };
-static const struct schema next_hop_members[] = { TEXT("uri", REQUIRED), END };
+static const struct schema next_hop_members[] = {
+	TEXT("uri", REQUIRED),
+	NUMBER("weight", SCHEMA_INTEGER, 0, 1, 1000),
+	END,
+};
+
 static const struct schema listen_members[] = { TEXT("address", REQUIRED), TEXT("advertise", 0), END };
 static const struct schema number_members[] = { TEXT("number", REQUIRED), LEVEL("attestation", 0), END };
 
@@ -51,9 +56,12 @@ static const struct schema sip_members[] = {
 	TEXTS("listen", 0, listen_members),
 	NUMBER("workers", SCHEMA_INTEGER, 0, 0, 64),
 	TEXT("secret_file", 0),
+	TEXT("previous_secret_file", 0),
 	TEXT("node", 0),
 	NUMBER("max_waiting", SCHEMA_INTEGER, 0, 16, 65536),
 	NUMBER("answer_memo", SCHEMA_SIZE, 0, 1 << 20, 1 << 30),
+	TEXTS("dns_servers", 0, address_members),
+	NUMBER("probe_interval", SCHEMA_DURATION, 0, 0, 3600000),
 	END,
 };
 
@@ -77,12 +85,12 @@ static const struct schema customer_members[] = {
 };
 
 static const struct schema treatment_members[] = {
-	WORD("result", 0, result_words, 0),
+	WORD("result", 0, result_words),
 	TEXT("reason", 0),
-	WORD("attestation", 0, attestation_words, 0),
+	WORD("attestation", 0, attestation_words),
 	TEXT("spc", 0),
 	TEXT("x5u_host", 0),
-	WORD("action", REQUIRED, on_failure_words, 0),
+	WORD("action", REQUIRED, on_failure_words),
 	NUMBER("status", SCHEMA_INTEGER, 0, 400, 699),
 	TEXT("phrase", 0),
 	TEXT("header", 0),
@@ -94,30 +102,32 @@ static const struct schema peer_members[] = {
 	TEXT("name", REQUIRED),
 	TEXTS("addresses", REQUIRED, address_members),
 	TEXT("listen", 0),
-	WORD("service", 0, service_words, 0),
-	WORD("mode", 0, mode_words, 1),
+	WORD("service", 0, service_words),
+	WORD("mode", 0, mode_words),
 	TEXT("customer", 0),
-	WORD("customer_by", 0, customer_by_words, 0),
+	WORD("customer_by", 0, customer_by_words),
 	FLAG("authenticates_callers", 0),
 	LEVEL("unknown_customer", SCHEMA_NOT_A),
 	TEXT("credential", 0),
-	WORD("identity_from", 0, identity_from_words, 0),
+	WORD("identity_from", 0, identity_from_words),
 	TEXTS("next_hop", SCHEMA_OR_TEXT, next_hop_members),
 	TEXT("country_code", 0),
 	TEXT("national_prefix", 0),
 	TEXT("international_prefix", 0),
-	WORD("on_error", 0, on_error_words, 0),
-	WORD("stale_date", 0, stale_date_words, 0),
+	WORD("on_error", 0, on_error_words),
+	WORD("stale_date", 0, stale_date_words),
 	NUMBER("unsigned_status", SCHEMA_INTEGER, 0, 300, 699),
 	NUMBER("reject_status", SCHEMA_INTEGER, 0, 400, 699),
 	TEXT("origid", 0),
-	TEXTS("far_side", NOT_BUILT, address_members),
-	WORD("on_failure", 0, on_failure_words, 0),
+	TEXTS("far_side", 0, address_members),
+	WORD("call_id", 0, call_id_words),
+	NUMBER("no_answer", SCHEMA_DURATION, 0, 10000, 3600000),
+	WORD("on_failure", 0, on_failure_words),
 	FLAG("identity_required", 0),
 	FLAG("trusted", 0),
 	FLAG("shadow", 0),
-	WORD("verstat", 0, verstat_words, 0),
-	WORD("verstat_place", 0, verstat_place_words, 0),
+	WORD("verstat", 0, verstat_words),
+	WORD("verstat_place", 0, verstat_place_words),
 	FLAG("attestation_headers", 0),
 	ENTRIES("treatment", 0, treatment_members),
 	END,
@@ -133,7 +143,7 @@ static const struct schema trust_members[] = {
 
 static const struct schema signer_members[] = {
 	NUMBER("deadline", SCHEMA_DURATION, 0, 10, 2000),
-	WORD("self_check", 0, self_check_words, 0),
+	WORD("self_check", 0, self_check_words),
 	END,
 };
 
@@ -149,11 +159,11 @@ static const struct schema fetch_members[] = {
 
 static const struct schema verification_members[] = {
 	NUMBER("freshness", SCHEMA_DURATION, 0, 1000, 3600000),
-	WORD("on_failure", 0, on_failure_words, 0),
-	WORD("verstat_failed_on", 0, verstat_failed_on_words, 0),
+	WORD("on_failure", 0, on_failure_words),
+	WORD("verstat_failed_on", 0, verstat_failed_on_words),
 	FLAG("strict_profile", 0),
 	NUMBER("crl_grace", SCHEMA_DURATION, 0, 0, INT64_C(30) * 24 * 3600 * 1000),
-	WORD("replay", 0, on_replay_words, 0),
+	WORD("replay", 0, on_replay_words),
 	TEXT("cache", 0),
 	NUMBER("cache_entries", SCHEMA_INTEGER, 0, 1000, 1000000),
 	NUMBER("cache_size", SCHEMA_SIZE, 0, 1 << 20, INT64_C(16) << 30),
@@ -162,7 +172,13 @@ static const struct schema verification_members[] = {
 	END,
 };
 
-static const struct schema dialogs_members[] = { TEXT("store", 0), END };
+static const struct schema dialogs_members[] = {
+	TEXT("store", 0),
+	NUMBER("size", SCHEMA_SIZE, 0, 1 << 20, INT64_C(64) << 30),
+	NUMBER("max_age", SCHEMA_DURATION, 0, 10000, INT64_C(30) * 24 * 3600 * 1000),
+	END,
+};
+
 static const struct schema records_members[] = { TEXT("file", 0), END };
 static const struct schema control_members[] = { TEXT("socket", 0), TEXT("http", 0), END };
 
@@ -175,7 +191,7 @@ const struct schema schema_root[] = {
 	GROUP("records", 0, records_members),
 	ENTRIES("trust", 0, trust_members),
 	GROUP("verification", 0, verification_members),
-	GROUP("dialogs", NOT_BUILT, dialogs_members),
+	GROUP("dialogs", 0, dialogs_members),
 	GROUP("control", NOT_BUILT, control_members),
 	END,
 };
@@ -328,8 +344,6 @@ static void check_word(struct check *check, const config_setting_t *setting, con
 	}
 	if (schema->words[i] == NULL)
 		setting_error(check->tree, setting, "\"%.60s\": must be %s", text, list);
-	else if (schema->built_words > 0 && i >= schema->built_words && !check->quiet)
-		setting_warning(check->tree, setting, "\"%s\": set, but not built in this version", text);
 }
 
 static void check_level(struct check *check, const config_setting_t *setting, const struct schema *schema)

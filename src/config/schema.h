@@ -34,14 +34,13 @@ struct schema {
 	unsigned flags;
 	int64_t min, max;                       /* of the number, the milliseconds, the bytes */
 	const char *const *words;               /* ended by NULL; in the order of the enum that they stand for */
-	unsigned built_words;                   /* so many of them are built; 0: all */
 	const struct schema *members;           /* ended by a NULL name */
 };
 
 /* The members of the file itself. */
 extern const struct schema schema_root[];
 
-extern const char *const service_words[], *const mode_words[], *const identity_from_words[];
+extern const char *const service_words[], *const mode_words[], *const call_id_words[], *const identity_from_words[];
 extern const char *const on_error_words[], *const stale_date_words[], *const self_check_words[];
 extern const char *const on_failure_words[], *const verstat_failed_on_words[], *const on_replay_words[];
 extern const char *const result_words[], *const verstat_words[], *const verstat_place_words[];

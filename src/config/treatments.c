@@ -18,6 +18,9 @@ void treatment_clear(struct treatment *treatment)
 	free(treatment->phrase);
 	free(treatment->header);
 	free(treatment->next_hop);
+	if (treatment->hop != NULL)
+		next_hop_clear(treatment->hop);
+	free(treatment->hop);
 }
 
 /* The member's text. NULL: absent, or refused by the schema already. */
@@ -202,13 +205,17 @@ static char *read_header(struct tree *tree, const config_setting_t *group)
 	return tree_copy(tree, header);
 }
 
-static char *read_other_hop(struct reading *reading, const config_setting_t *group)
+static void read_other_hop(
+	struct reading *reading, struct treatment *treatment, enum mode mode, const config_setting_t *group)
 {
 	const char *text = sound_text(group, "next_hop");
 
 	if (text == NULL)
-		return NULL;
-	return read_next_hop(reading, config_setting_get_member(group, "next_hop"), text);
+		return;
+	treatment->hop = tree_array(&reading->tree, 1, sizeof *treatment->hop);
+	if (treatment->hop != NULL && read_next_hop(reading, treatment->hop, mode,
+					      config_setting_get_member(group, "next_hop"), text))
+		treatment->next_hop = tree_copy(&reading->tree, treatment->hop->text);
 }
 
 /* --- What cannot be meant --- */
@@ -272,7 +279,7 @@ static void warn_of_unreachable(
 /* --- Rules --- */
 
 static void read_treatment(
-	struct reading *reading, struct treatment *treatment, const config_setting_t *group)
+	struct reading *reading, struct treatment *treatment, enum mode mode, const config_setting_t *group)
 {
 	static const char *const of_rejection[] = { "status", "phrase", NULL };
 	static const char *const of_redirection[] = { "next_hop", NULL };
@@ -289,7 +296,7 @@ static void read_treatment(
 	treatment->status = status == NULL ? 0 : (unsigned)config_setting_get_int64(status);
 	treatment->phrase = read_phrase(tree, group);
 	treatment->header = read_header(tree, group);
-	treatment->next_hop = read_other_hop(reading, group);
+	read_other_hop(reading, treatment, mode, group);
 	treatment->line = config_setting_source_line(group);
 	if (treatment->reject)
 		report_idle(tree, group, of_redirection, "action = \"reject\": the call goes nowhere");
@@ -297,7 +304,8 @@ static void read_treatment(
 		report_idle(tree, group, of_rejection, "action = \"continue\": the call is not refused");
 }
 
-struct treatment *read_treatments(struct reading *reading, const config_setting_t *group, size_t *count)
+struct treatment *read_treatments(
+	struct reading *reading, enum mode mode, const config_setting_t *group, size_t *count)
 {
 	const config_setting_t *list = config_setting_get_member(group, "treatment");
 	int length = list != NULL && config_setting_is_list(list) ? config_setting_length(list) : 0;
@@ -309,7 +317,7 @@ struct treatment *read_treatments(struct reading *reading, const config_setting_
 
 		if (!config_setting_is_group(entry))
 			continue;
-		read_treatment(reading, &rules[*count], entry);
+		read_treatment(reading, &rules[*count], mode, entry);
 		/* With an error somewhere, a condition may not be the one that was meant. */
 		if (config_report_errors(reading->tree.report) == 0) {
 			warn_of_contradiction(reading, &rules[*count], entry);

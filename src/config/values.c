@@ -42,6 +42,18 @@ int64_t duration_at(const struct reading *reading, const char *path, const char 
 	return milliseconds;
 }
 
+int64_t read_seconds(
+	struct tree *tree, const config_setting_t *setting, const char *fallback, const char *because)
+{
+	const char *text = setting == NULL ? NULL : config_setting_get_string(setting);
+	int64_t milliseconds = 0;
+
+	(void)duration_from_text(&milliseconds, text == NULL ? fallback : text);
+	if (milliseconds % 1000 != 0)
+		setting_error(tree, setting, "must be whole seconds, which is what %s", because);
+	return milliseconds / 1000;
+}
+
 int64_t size_at(const struct reading *reading, const char *path, const char *fallback)
 {
 	int64_t bytes = 0;

@@ -79,17 +79,6 @@ void verification_config_clear(struct verification_config *verification)
 	free(verification->allow_ports);
 }
 
-static int64_t read_seconds(
-	struct reading *reading, const char *path, const char *fallback, const char *because)
-{
-	const config_setting_t *setting = tree_find(&reading->tree, path);
-	int64_t milliseconds = duration_at(reading, path, fallback);
-
-	if (setting != NULL && milliseconds % 1000 != 0)
-		setting_error(&reading->tree, setting, "must be whole seconds, which is what %s", because);
-	return milliseconds / 1000;
-}
-
 static void read_ports(struct reading *reading, struct verification_config *verification)
 {
 	const config_setting_t *list = tree_find(&reading->tree, "verification.fetch.allow_ports");
@@ -135,18 +124,19 @@ static void read_fetch(struct reading *reading, struct verification_config *veri
 void read_verification(struct reading *reading)
 {
 	struct verification_config *verification = &reading->config->verification;
+	struct tree *tree = &reading->tree;
 
 	reading->config->freshness_s =
-		read_seconds(reading, "verification.freshness", "60s", "iat and Date have");
+		read_seconds(tree, tree_find(tree, "verification.freshness"), "60s", "iat and Date have");
 	verification->on_failure =
 		word_at(reading, "verification.on_failure", on_failure_words, ON_FAILURE_CONTINUE);
 	verification->verstat_failed_on_any =
 		word_at(reading, "verification.verstat_failed_on", verstat_failed_on_words, 0) == 1;
 	verification->strict_profile = flag_at(reading, "verification.strict_profile", false);
 	verification->crl_grace_s =
-		read_seconds(reading, "verification.crl_grace", "24h", "a list's dates have");
+		read_seconds(tree, tree_find(tree, "verification.crl_grace"), "24h", "a list's dates have");
 	verification->on_replay = word_at(reading, "verification.replay", on_replay_words, ON_REPLAY_RECORD);
-	verification->cache = read_file(&reading->tree, tree_find(&reading->tree, "verification.cache"));
+	verification->cache = read_file(tree, tree_find(tree, "verification.cache"));
 	verification->cache_entries = number_at(reading, "verification.cache_entries", 50000);
 	verification->cache_bytes = (size_t)size_at(reading, "verification.cache_size", "256M");
 	verification->call_deadline_ms = (unsigned)duration_at(reading, "verification.call_deadline", "2s");

@@ -171,7 +171,7 @@ static void long_names_are_cut_between_characters(void **state)
 {
 	for (size_t ascii = 0; ascii < 200; ascii++) {
 		char name[1024] = "";
-		struct customer customer = { name, 0, LEVEL_A, LEVEL_B, NULL };
+		struct customer customer = { .name = name, .own_numbers = LEVEL_A, .other_numbers = LEVEL_B };
 		struct attestation_decision decision;
 		struct tn orig = { "442079460018" };
 

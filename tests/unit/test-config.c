@@ -21,6 +21,8 @@
 #include "../../src/config/quantity.h"
 #include "../../src/config/schema.h"
 #include "stirrup/config.h"
+#include "stirrup/name_hash.h"
+#include "stirrup/net.h"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 #define LINES_MAX 64
@@ -249,12 +251,12 @@ static void check_good(const char *path)
 
 static void bad_files_are_refused_with_every_reason(void **state)
 {
-	assert_true(each_conf(TEST_DATA "/config/bad", check_bad) >= 340);
+	assert_true(each_conf(TEST_DATA "/config/bad", check_bad) >= 379);
 }
 
 static void good_files_are_taken_with_every_warning(void **state)
 {
-	assert_true(each_conf(TEST_DATA "/config/good", check_good) >= 45);
+	assert_true(each_conf(TEST_DATA "/config/good", check_good) >= 53);
 }
 
 /* --- What a file becomes --- */
@@ -300,6 +302,17 @@ static void what_is_not_set_has_its_default(void **state)
 	assert_int_equal(config->self_check, SELF_CHECK_SAMPLED);
 	assert_int_equal(config->freshness_s, 60);
 	assert_null(config->records_file);
+	assert_null(config->previous_secret_file);
+	assert_int_equal(config->dns_server_count, 0);
+	assert_int_equal(config->probe_interval_ms, 30000);
+	assert_string_equal(config->dialog_store, "/var/lib/stirrup/dialogs");
+	assert_int_equal(config->dialog_store_bytes, 1 << 30);
+	assert_int_equal(config->dialog_max_age_s, 24 * 3600);
+	assert_null(config->peers[0].next_hop);
+	assert_int_equal(config->peers[0].next_hop_count, 0);
+	assert_int_equal(config->peers[0].far_side_count, 0);
+	assert_int_equal(config->peers[0].call_id, CALL_ID_KEEP);
+	assert_int_equal(config->peers[0].no_answer_s, 180);
 	check_default_verification(&config->verification);
 	assert_int_equal(config->trust_count, 0);
 	assert_int_equal(config->credential_count + config->customer_count, 0);
@@ -308,7 +321,8 @@ static void what_is_not_set_has_its_default(void **state)
 
 static const char whole[] =
 	"sip: { listen = ( \"udp:127.0.0.1:5060\", { address = \"tcp:[::1]:5070\"; advertise = \"sip.example.net:5060\"; } );\n"
-	"  workers = 7; secret_file = \"secret\"; node = \"as1\"; max_waiting = 100; answer_memo = \"2M\"; };\n"
+	"  workers = 7; secret_file = \"secret\"; node = \"as1\"; max_waiting = 100; answer_memo = \"2M\";\n"
+	"  previous_secret_file = \"old\"; dns_servers = [ \"192.0.2.53\", \"[::1]:5353\" ]; probe_interval = \"5s\"; };\n"
 	"credentials = (\n"
 	"  { name = \"alpha\"; certificate = \"alpha.pem\"; private_key = \"/keys/alpha.key\";\n"
 	"    x5u = \"https://certs.example.net/alpha.pem\"; spc = \"1234\"; },\n"
@@ -327,7 +341,9 @@ static const char whole[] =
 	"    stale_date = \"reject\"; unsigned_status = 404; reject_status = 403;\n"
 	"    origid = \"9f1d3a52-7c1b-4f0e-8a3d-2b6c5d4e3f21\"; },\n"
 	"  { name = \"many\"; addresses = [ \"198.51.100.1\" ]; customer_by = \"number\"; authenticates_callers = true;\n"
-	"    unknown_customer = \"B\"; credential = \"beta\"; mode = \"forward\"; },\n"
+	"    unknown_customer = \"B\"; credential = \"beta\"; mode = \"forward\"; far_side = [ \"198.51.100.0/24\" ];\n"
+	"    no_answer = \"2m\"; next_hop = ( { uri = \"sip:203.0.113.7\"; weight = 3; },\n"
+	"      { uri = \"SIP:sbc.example.net:5080;Transport=TCP;lr\"; weight = 1; } ); },\n"
 	"  { name = \"in\"; addresses = [ \"198.51.100.2\" ]; service = \"verify\"; on_failure = \"continue\"; identity_required = true;\n"
 	"    trusted = true; shadow = true; verstat = \"with-attestation\"; verstat_place = \"both\"; attestation_headers = false;\n"
 	"    treatment = (\n"
@@ -341,6 +357,7 @@ static const char whole[] =
 	"  crl_grace = \"90m\"; replay = \"fail\"; cache = \"cache\"; cache_entries = 1000; cache_size = \"3G\";\n"
 	"  call_deadline = \"750ms\"; fetch: { deadline = \"3s\"; tls_ca = \"web.pem\"; max = 7; max_per_host = 3;\n"
 	"    allow_addresses = ( \"127.0.0.0/8\", { address = \"::1\"; } ); allow_ports = [ 8443, 9443, 443 ]; }; };\n"
+	"dialogs: { store = \"dialogs\"; size = \"2G\"; max_age = \"2h\"; };\n"
 	"trust = ( { name = \"us\"; anchors = \"roots\"; crl = \"pa.crl\"; crl_issuer_anchors = \"/pki/pa.pem\"; },\n"
 	"  { name = \"fr\"; anchors = \"fr.pem\"; } );\n";
 
@@ -368,6 +385,41 @@ static void check_whole_groups(const struct config *config)
 	assert_int_equal(config->self_check, SELF_CHECK_OFF);
 	assert_path(config->records_file, "logs/calls.jsonl");
 	assert_int_equal(config->freshness_s, 120);
+}
+
+static void check_whole_sending_on(const struct config *config)
+{
+	const struct peer *many = &config->peers[1];
+	const struct next_hop *first = &many->next_hops[0], *second = &many->next_hops[1];
+
+	assert_path(config->previous_secret_file, "old");
+	assert_int_equal(config->dns_server_count, 2);
+	assert_int_equal(net_port(&config->dns_servers[0]), 53);
+	assert_int_equal(net_port(&config->dns_servers[1]), 5353);
+	assert_int_equal(config->probe_interval_ms, 5000);
+	assert_path(config->dialog_store, "dialogs");
+	assert_int_equal(config->dialog_store_bytes, INT64_C(2) << 30);
+	assert_int_equal(config->dialog_max_age_s, 7200);
+
+	assert_int_equal(many->next_hop_count, 2);
+	assert_string_equal(first->text, "203.0.113.7");
+	assert_null(first->host);
+	assert_int_equal(first->address.ss_family, AF_INET);
+	assert_int_equal(net_port(&first->address), 5060);
+	assert_int_equal(first->port, 5060);
+	assert_int_equal(first->transport, TRANSPORT_UDP);
+	assert_false(first->transport_given);
+	assert_int_equal(first->weight, 3);
+	assert_string_equal(second->text, "sbc.example.net:5080;Transport=TCP;lr");
+	assert_string_equal(second->host, "sbc.example.net");
+	assert_int_equal(second->port, 5080);
+	assert_int_equal(second->transport, TRANSPORT_TCP);
+	assert_true(second->transport_given);
+	assert_int_equal(second->weight, 1);
+	assert_int_equal(many->far_side_count, 1);
+	assert_int_equal(many->far_side[0].prefix, 24);
+	assert_int_equal(many->no_answer_s, 120);
+	assert_int_equal(many->call_id, CALL_ID_KEEP);
 }
 
 static void check_whole_verification(const struct config *config)
@@ -408,12 +460,12 @@ static void check_whole_trust(const struct config *config)
 	assert_path(us->crl, "pa.crl");
 	assert_string_equal(us->crl_issuer_anchors, "/pki/pa.pem");
 	assert_string_equal(us->file, in_folder("stirrup.conf"));
-	assert_int_equal(us->line, 35);
+	assert_int_equal(us->line, 39);
 	assert_string_equal(fr->name, "fr");
 	assert_path(fr->anchors, "fr.pem");
 	assert_null(fr->crl);
 	assert_null(fr->crl_issuer_anchors);
-	assert_int_equal(fr->line, 36);
+	assert_int_equal(fr->line, 40);
 }
 
 static void check_whole_customers(const struct config *config)
@@ -428,7 +480,7 @@ static void check_whole_customers(const struct config *config)
 	assert_string_equal(alpha->x5u, "https://certs.example.net/alpha.pem");
 	assert_string_equal(alpha->spc, "1234");
 	assert_string_equal(alpha->file, in_folder("stirrup.conf"));
-	assert_int_equal(alpha->line, 4);
+	assert_int_equal(alpha->line, 5);
 
 	assert_int_equal(config->customer_count, 2);
 	assert_string_equal(acme->name, "acme");
@@ -479,7 +531,7 @@ static void check_whole_peers(const struct config *config)
 	assert_int_equal(many->attestation.unknown_customer, LEVEL_B);
 	assert_int_equal(many->attestation.credential, 1);
 	assert_int_equal(many->identity_from, IDENTITY_FROM_PAI_THEN_FROM);
-	assert_null(many->next_hop);
+	assert_string_equal(many->next_hop, "203.0.113.7");
 	assert_string_equal(many->dial_plan.country_code, "");
 	assert_int_equal(many->on_error, ON_ERROR_CONTINUE);
 	assert_int_equal(many->on_stale_date, STALE_DATE_UNSIGNED);
@@ -503,7 +555,8 @@ static void check_whole_treatment(const struct peer *peer)
 	assert_string_equal(first->phrase, "Not Acceptable");
 	assert_string_equal(first->header, "Retry-After: 7");
 	assert_null(first->next_hop);
-	assert_int_equal(first->line, 25);
+	assert_null(first->hop);
+	assert_int_equal(first->line, 28);
 	assert_int_equal(second->result, -1);
 	assert_int_equal(second->reason, -1);
 	assert_int_equal(second->attestation, 0);
@@ -514,7 +567,11 @@ static void check_whole_treatment(const struct peer *peer)
 	assert_null(second->phrase);
 	assert_null(second->header);
 	assert_string_equal(second->next_hop, "198.51.100.9:5080;transport=tcp");
-	assert_int_equal(second->line, 27);
+	assert_non_null(second->hop);
+	assert_string_equal(second->hop->text, "198.51.100.9:5080;transport=tcp");
+	assert_int_equal(second->hop->transport, TRANSPORT_TCP);
+	assert_int_equal(net_port(&second->hop->address), 5080);
+	assert_int_equal(second->line, 30);
 }
 
 static void check_whole_verifying_peers(const struct config *config)
@@ -549,6 +606,7 @@ static void every_setting_finds_its_place(void **state)
 	struct config *config = good(whole);
 
 	check_whole_groups(config);
+	check_whole_sending_on(config);
 	check_whole_customers(config);
 	check_whole_peers(config);
 	check_whole_verifying_peers(config);
@@ -852,6 +910,7 @@ static void the_memfd_gives_the_same_configuration(void **state)
 		config_source_free(copy);
 		assert_non_null(config);
 		check_whole_groups(config);
+		check_whole_sending_on(config);
 		check_whole_customers(config);
 		check_whole_peers(config);
 		check_whole_verification(config);
@@ -989,6 +1048,147 @@ static void the_nearest_peer_is_found(void **state)
 			fail_msg("%s: %s is \"%s\"", cases[i].behaviour, cases[i].address, name);
 	}
 	assert_null(config_peer_for(config, &local, 0));
+	config_free(config);
+}
+
+/* --- Where calls go on to --- */
+
+#define SENDING_ON "name = \"a\"; addresses = [ \"192.0.2.0/28\", \"2001:db8::7\" ]; unknown_customer = \"unsigned\"; mode = \"b2bua\"; "
+
+static void a_hop_without_transport_leaves_where_something_listens(void **state)
+{
+	static const struct {
+		const char *listen, *next_hop;
+		enum transport transport;
+	} cases[] = {
+		{ "\"udp:127.0.0.1:5060\", \"tcp:127.0.0.1:5060\"", "sip:198.51.100.7", TRANSPORT_UDP },
+		{ "\"tcp:127.0.0.1:5060\"", "sip:198.51.100.7", TRANSPORT_TCP },
+		{ "\"udp:[::1]:5060\", \"tcp:127.0.0.1:5060\"", "sip:198.51.100.7", TRANSPORT_TCP },
+		{ "\"udp:[::1]:5060\", \"tcp:127.0.0.1:5060\"", "sip:[2001:db8::7]", TRANSPORT_UDP },
+		{ "\"udp:[::1]:5060\", \"tcp:127.0.0.1:5060\"", "sip:sbc.example", TRANSPORT_UDP },
+		{ "\"tcp:127.0.0.1:5060\"", "sip:sbc.example", TRANSPORT_TCP },
+	};
+
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		struct config *config;
+		char text[512];
+
+		snprintf(text, sizeof text, "sip: { listen = [ %s ]; };\npeers = ( { " SENDING_ON "next_hop = \"%s\"; } );",
+			cases[i].listen, cases[i].next_hop);
+		config = good(text);
+		if (config->peers[0].next_hops[0].transport != cases[i].transport)
+			fail_msg("%s", text);
+		assert_false(config->peers[0].next_hops[0].transport_given);
+		config_free(config);
+	}
+}
+
+static void a_call_that_returns_to_its_switch_gets_a_call_id_of_its_own(void **state)
+{
+	static const struct {
+		const char *settings;
+		enum call_id_mode call_id;
+	} cases[] = {
+		{ "next_hop = \"sip:198.51.100.7\";", CALL_ID_KEEP },
+		{ "next_hop = \"sip:192.0.2.15:5080\";", CALL_ID_NEW },
+		{ "next_hop = \"sip:192.0.2.16\";", CALL_ID_KEEP },
+		{ "next_hop = [ \"sip:198.51.100.7\", \"sip:192.0.2.1\" ];", CALL_ID_NEW },
+		{ "next_hop = \"sip:192.0.2.1\"; call_id = \"keep\";", CALL_ID_KEEP },
+		{ "next_hop = \"sip:198.51.100.7\"; call_id = \"new\";", CALL_ID_NEW },
+		{ "next_hop = \"sip:sbc.example\";", CALL_ID_KEEP },
+	};
+
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		struct config *config;
+		char text[512];
+
+		snprintf(text, sizeof text, "peers = ( { " SENDING_ON "%s } );", cases[i].settings);
+		config = good(text);
+		if (config->peers[0].call_id != cases[i].call_id)
+			fail_msg("%s", cases[i].settings);
+		config_free(config);
+	}
+}
+
+static bool may_speak(const struct config *config, const char *address, int listener)
+{
+	struct sockaddr_in in = { .sin_family = AF_INET };
+	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6 };
+
+	if (inet_pton(AF_INET, address, &in.sin_addr) == 1)
+		return config_may_speak(config, (const struct sockaddr *)&in, listener);
+	assert_int_equal(inet_pton(AF_INET6, address, &in6.sin6_addr), 1);
+	return config_may_speak(config, (const struct sockaddr *)&in6, listener);
+}
+
+static void the_far_side_may_speak_on_every_listener(void **state)
+{
+	static const struct {
+		const char *behaviour, *address;
+		int listener;
+		bool may;
+	} cases[] = {
+		{ "a peer", "192.0.2.1", 0, true },
+		{ "a peer of another listener", "192.0.2.1", 1, false },
+		{ "a next hop, whatever its port", "198.51.100.7", 0, true },
+		{ "a next hop on a listener that is not its peer's", "198.51.100.7", 1, true },
+		{ "the second one", "2001:db8::7", 1, true },
+		{ "that of a rule", "198.51.100.9", 0, true },
+		{ "a far side", "203.0.113.200", 1, true },
+		{ "IPv4-mapped", "::ffff:203.0.113.200", 1, true },
+		{ "behind a far side", "203.0.114.0", 1, false },
+		{ "the next hop of a redirect", "198.51.100.8", 0, false },
+		{ "the far side of a redirect", "198.51.100.65", 0, false },
+		{ "a stranger", "198.51.100.6", 0, false },
+	};
+	struct sockaddr local = { .sa_family = AF_UNIX };
+	struct config *config =
+		good("sip: { listen = [ \"udp:127.0.0.1:5060\", \"udp:[::1]:5060\" ]; };\n"
+		     "trust = ( { name = \"us\"; anchors = \"roots\"; } );\n"
+		     "peers = ( { name = \"a\"; addresses = [ \"192.0.2.1\" ]; listen = \"udp:127.0.0.1:5060\"; service = \"verify\";\n"
+		     "  mode = \"forward\"; next_hop = [ \"sip:198.51.100.7:5080\", \"sip:[2001:db8::7]\", \"sip:sbc.example\" ];\n"
+		     "  far_side = [ \"203.0.113.0/24\" ];\n"
+		     "  treatment = ( { action = \"continue\"; next_hop = \"sip:198.51.100.9\"; } ); },\n"
+		     "{ name = \"b\"; addresses = [ \"192.0.2.2\" ]; unknown_customer = \"unsigned\"; next_hop = \"sip:198.51.100.8\";\n"
+		     "  far_side = [ \"198.51.100.64/28\" ]; } );");
+
+	for (size_t i = 0; i < COUNT(cases); i++)
+		if (may_speak(config, cases[i].address, cases[i].listener) != cases[i].may)
+			fail_msg("%s", cases[i].behaviour);
+	assert_false(config_may_speak(config, &local, 0));
+	config_free(config);
+}
+
+static void names_are_found_by_their_hashes(void **state)
+{
+	struct config *config =
+		good("credentials = ( { name = \"alpha\"; certificate = \"a\"; private_key = \"k\"; spc = \"1234\";\n"
+		     "x5u = \"https://certs.example.net/a.pem\"; } );\n"
+		     "customers = ( { name = \"acme\"; credential = \"alpha\"; },\n"
+		     "{ name = \"customer-257\"; credential = \"alpha\"; }, { name = \"customer-316\"; credential = \"alpha\"; } );\n"
+		     "peers = ( { name = \"core\"; addresses = [ \"192.0.2.1\" ]; mode = \"b2bua\"; next_hop = \"sip:198.51.100.7\"; },\n"
+		     "{ name = \"other\"; addresses = [ \"192.0.2.2\" ]; mode = \"forward\"; next_hop = \"sip:198.51.100.7\"; },\n"
+		     "{ name = \"redirected\"; addresses = [ \"192.0.2.3\" ]; } );");
+	const uint16_t shared = name_hash(span_of("customer-257"));
+
+	/* They go into messages that other versions read. */
+	assert_int_equal(name_hash(span_of("")), 7385);
+	assert_int_equal(name_hash(span_of("a")), 52512);
+	assert_int_equal(name_hash(span_of("core")), 48416);
+
+	for (size_t i = 0; i < 2; i++) {
+		assert_int_equal(config->peers[i].hash, name_hash(span_of(config->peers[i].name)));
+		assert_ptr_equal(config_peer_by_hash(config, config->peers[i].hash), &config->peers[i]);
+		assert_int_equal(config->listeners[i].hash, name_hash(span_of(config->listeners[i].text)));
+		assert_ptr_equal(config_listener_by_hash(config, config->listeners[i].hash), &config->listeners[i]);
+	}
+	assert_null(config_peer_by_hash(config, config->peers[2].hash));
+	assert_null(config_peer_by_hash(config, 0));
+	assert_null(config_listener_by_hash(config, 0));
+	assert_ptr_equal(config_customer_by_hash(config, name_hash(span_of("acme"))), &config->customers[0]);
+	assert_int_equal(name_hash(span_of("customer-316")), shared);
+	assert_null(config_customer_by_hash(config, shared));
+	assert_null(config_customer_by_hash(config, UINT16_MAX));
 	config_free(config);
 }
 
@@ -1312,6 +1512,10 @@ static void the_sample_with_every_setting_is_taken(void **state)
 	free(config->verification.tls_ca);
 	config->verification.cache = config->verification.tls_ca = NULL;
 	config->verification.allow_address_count = 0;
+	assert_string_equal(config->dialog_store, defaults->dialog_store);
+	assert_int_equal(config->dialog_store_bytes, defaults->dialog_store_bytes);
+	assert_int_equal(config->dialog_max_age_s, defaults->dialog_max_age_s);
+	assert_int_equal(config->probe_interval_ms, defaults->probe_interval_ms);
 	check_default_verification(&config->verification);
 	forget(&said);
 	config_free(config);
@@ -1343,6 +1547,10 @@ int main(void)
 		cmocka_unit_test(the_memfd_cannot_be_changed),
 		cmocka_unit_test(a_damaged_memfd_is_refused),
 		cmocka_unit_test(the_nearest_peer_is_found),
+		cmocka_unit_test(a_hop_without_transport_leaves_where_something_listens),
+		cmocka_unit_test(a_call_that_returns_to_its_switch_gets_a_call_id_of_its_own),
+		cmocka_unit_test(the_far_side_may_speak_on_every_listener),
+		cmocka_unit_test(names_are_found_by_their_hashes),
 		cmocka_unit_test(every_cut_text_is_survived),
 		cmocka_unit_test(every_changed_byte_is_survived),
 		cmocka_unit_test(many_brackets_are_survived),
