@@ -9,6 +9,8 @@
 
 #define RECORD_MAX 8192
 #define RECORD_STRING_MAX 512 /* octets of any one string that are kept: a caller's Call-ID must not cost a record */
+#define RECORD_REJECTION_MAX 256
+#define RECORD_BY_MAX 64
 
 /* One Identity header field that was judged. */
 struct record_identity {
@@ -19,6 +21,13 @@ struct record_identity {
 	const char *origid;
 	const char *result;       /* passed failed no_validation */
 	const char *reason;       /* NULL: passed */
+};
+
+/* What became of the INVITE. */
+struct record_final {
+	unsigned status;          /* what the caller got; 0: nothing (yet) */
+	struct span by;           /* address:port of the next hop whose answer it is; empty: ours */
+	struct span why;          /* its phrase and Reason; told, as is by, where the status is a refusal (300 or more) */
 };
 
 /* Everything is borrowed. An empty or NULL string, an empty span are written as null. */
@@ -45,7 +54,7 @@ struct record {
 	const char *rule;
 	unsigned status;          /* what we decided to answer; 0: nothing */
 	const char *next_hop;
-	unsigned final_status;    /* what the caller got; 0: nothing */
+	struct record_final final;
 	const char *const *removed; /* names of what a peer is not believed: verstat, Attestation-Info ... */
 	size_t removed_count;
 	const struct record_identity *identities;
@@ -57,5 +66,13 @@ struct record {
 /* Writes the line with its newline and no NUL. Every string is made valid JSON whatever bytes it has (what is not
  * UTF-8 becomes U+FFFD). Returns the length, 0 when it does not fit. */
 size_t record_write(char *out, size_t size, const struct record *record);
+
+/* A line whose end of the call is not known yet: what stands in *hole is RECORD_NO_FINAL, for which the text of
+ * record_write_final() is put in later. */
+#define RECORD_NO_FINAL "\"final_status\":null,\"rejected_by\":null,\"rejection\":null"
+size_t record_write_open(char *out, size_t size, const struct record *record, struct span *hole);
+
+#define RECORD_FINAL_MAX 2048 /* whatever by and why hold */
+size_t record_write_final(char *out, size_t size, const struct record_final *final);
 
 #endif

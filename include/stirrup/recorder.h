@@ -3,11 +3,17 @@
 #ifndef STIRRUP_RECORDER_H
 #define STIRRUP_RECORDER_H
 
-/* The body of the recorder process: control is its channel to the supervisor (child.h). Each message on a worker's
- * channel is one line as record_write() makes it. Lines that cannot be written are dropped and counted, and the log
- * says so (once a second at most); a line is written whole or not at all. The file is opened anew after a reload and
- * when it was renamed or removed (logrotate); while the new one cannot be opened, the old one is written. CHILD_STOP
- * is obeyed within about a second whatever the file does. Returns the exit status. */
+/* The body of the recorder process: control is its channel to the supervisor (child.h); what comes on the workers'
+ * channels is in record_message.h. Lines that cannot be written are dropped and counted, and the log says so (once a
+ * second at most); a line is written whole or not at all. The file is opened anew after a reload and when it was renamed
+ * or removed (logrotate); while the new one cannot be opened, the old one is written.
+ *
+ * An open line waits for its final, a final for its line. Without one it is written as it is after three minutes, or
+ * half a minute after the longest no_answer of a peer of mode "b2bua" or "forward". Open lines stand in FILE.pending as
+ * well, beside a records file that is a regular one, so that a successor goes on with them.
+ *
+ * CHILD_STOP is obeyed within about a second whatever the file does; what is open is written then. Returns the exit
+ * status. */
 int recorder_main(int control);
 
 #endif

@@ -79,12 +79,13 @@ static size_t put_special(struct writer *w, const unsigned char *p, size_t left)
 	return length;
 }
 
-static void put_text(struct writer *w, struct span text)
+/* At most max octets of the text. */
+static void put_text(struct writer *w, struct span text, size_t max)
 {
 	const unsigned char *p = (const unsigned char *)text.at;
 	size_t left = text.length;
 	/* Past the limit a character is left out whole, so a cut never makes invalid UTF-8. */
-	size_t beyond = left > RECORD_STRING_MAX ? left - RECORD_STRING_MAX : 0;
+	size_t beyond = left > max ? left - max : 0;
 
 	writer_text(w, "\"");
 	while (left > beyond) {
@@ -107,12 +108,17 @@ static void put_text(struct writer *w, struct span text)
 	writer_text(w, "\"");
 }
 
-static void put_span(struct writer *w, struct span text)
+static void put_cut(struct writer *w, struct span text, size_t max)
 {
 	if (text.length == 0)
 		writer_text(w, "null");
 	else
-		put_text(w, text);
+		put_text(w, text, max);
+}
+
+static void put_span(struct writer *w, struct span text)
+{
+	put_cut(w, text, RECORD_STRING_MAX);
 }
 
 static void put_string(struct writer *w, const char *text)
@@ -256,7 +262,19 @@ static void put_identities(struct writer *w, const struct record *record)
 	writer_text(w, "]");
 }
 
-static void put_outcome(struct writer *w, const struct record *record)
+static void put_final(struct writer *w, const struct record_final *final)
+{
+	bool refused = final->status >= 300;
+
+	writer_text(w, "\"final_status\":");
+	put_number_or_null(w, final->status);
+	writer_text(w, ",\"rejected_by\":");
+	put_cut(w, refused ? final->by : (struct span){ "", 0 }, RECORD_BY_MAX);
+	writer_text(w, ",\"rejection\":");
+	put_cut(w, refused ? final->why : (struct span){ "", 0 }, RECORD_REJECTION_MAX);
+}
+
+static void put_decision(struct writer *w, const struct record *record)
 {
 	writer_text(w, ",\"result\":");
 	put_string(w, record->result);
@@ -270,8 +288,11 @@ static void put_outcome(struct writer *w, const struct record *record)
 	put_number_or_null(w, record->status);
 	writer_text(w, ",\"next_hop\":");
 	put_string(w, record->next_hop);
-	writer_text(w, ",\"final_status\":");
-	put_number_or_null(w, record->final_status);
+	writer_text(w, ",");
+}
+
+static void put_rest(struct writer *w, const struct record *record)
+{
 	put_removed(w, record);
 	put_identities(w, record);
 	writer_text(w, ",\"cache\":");
@@ -287,6 +308,29 @@ size_t record_write(char *out, size_t size, const struct record *record)
 
 	put_call(&w, record);
 	put_passport(&w, record);
-	put_outcome(&w, record);
+	put_decision(&w, record);
+	put_final(&w, &record->final);
+	put_rest(&w, record);
+	return w.full ? 0 : writer_length(&w);
+}
+
+size_t record_write_open(char *out, size_t size, const struct record *record, struct span *hole)
+{
+	struct writer w = writer_on(out, size);
+
+	put_call(&w, record);
+	put_passport(&w, record);
+	put_decision(&w, record);
+	*hole = (struct span){ w.at, sizeof RECORD_NO_FINAL - 1 };
+	writer_text(&w, RECORD_NO_FINAL);
+	put_rest(&w, record);
+	return w.full ? 0 : writer_length(&w);
+}
+
+size_t record_write_final(char *out, size_t size, const struct record_final *final)
+{
+	struct writer w = writer_on(out, size);
+
+	put_final(&w, final);
 	return w.full ? 0 : writer_length(&w);
 }

@@ -2,11 +2,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -19,14 +21,30 @@
 #include "stirrup/config.h"
 #include "stirrup/log.h"
 #include "stirrup/record.h"
+#include "stirrup/record_message.h"
+#include "open_records.h"
+#include "spool.h"
 
 #define LINES_SIZE (1 << 20)
 #define BATCH 64              /* messages taken from one channel by one system call */
 #define ROUNDS_MAX 64         /* batches from each channel before control messages are looked at again */
+#define DUE_MAX 65536         /* open records that are written out before they are */
 #define NAP_MS 5              /* under load: many lines for one write(), few wake-ups; the channels buffer meanwhile */
+#define SHORT_NAP_MS 1        /* a channel was rather full */
+#define FINAL_WAIT_US 180000000 /* for the final status; longer where a peer's calls may ring longer */
+#define RING_MARGIN_US 30000000
+#define SPOOL_SUFFIX ".pending"
 #define FILE_CHECK_US 1000000 /* how often the file is looked for under its name */
 #define STALL_US 1000000      /* how long a FIFO's reader may rest before lines are dropped */
 #define STOP_US 1000000       /* how long CHILD_STOP may be busy with what is queued */
+
+/* Messages as they came from one channel; those before next are done, and of it what is before at. */
+struct inbox {
+	unsigned next, count;
+	size_t at;
+	size_t lengths[BATCH];
+	char bytes[BATCH][RECORD_MESSAGE_MAX];
+};
 
 struct recorder {
 	int control;
@@ -40,6 +58,14 @@ struct recorder {
 	int *channels;
 	size_t channel_count;
 	struct pollfd *polled;        /* room for the channels and two more */
+	struct inbox *inbox;
+	bool full_batch;              /* a channel had one since the last nap */
+	bool idle;                    /* nothing came for a second */
+
+	struct open_records *open;
+	struct spool *spool;          /* NULL: none, as the records go to no regular file */
+	int64_t limit_us;             /* how long an open record waits */
+	int64_t now_us;
 
 	int file;                     /* -1: none */
 	struct stat identity;         /* of file: rotation is seen by it */
@@ -139,6 +165,27 @@ static void close_file(struct recorder *r)
 	r->stalled_since_us = 0;
 }
 
+/* What waits for its final status is written down beside the records, if those are in a regular file. */
+static void change_spool(struct recorder *r, const char *records)
+{
+	char path[PATH_MAX];
+	struct spool *old = r->spool;
+	bool regular = S_ISREG(r->identity.st_mode);
+	bool fits = (size_t)snprintf(path, sizeof path, "%s" SPOOL_SUFFIX, records) < sizeof path;
+
+	if (old != NULL && regular && strcmp(spool_path(old), path) == 0)
+		return;
+	r->spool = regular && fits ? spool_open(path) : NULL;
+	if (r->spool != NULL) {
+		bool had = open_records_count(r->open) > 0;
+
+		open_records_restore(r->open, r->spool, monotonic_us());
+		if (had)
+			open_records_save_all(r->open, r->spool);
+	}
+	spool_close(old, true);
+}
+
 /* Opens the file under its configured name. Keeps the old one when that fails: lines in yesterday's file are better
  * than none. O_NONBLOCK is for a FIFO: without a reader it gives ENXIO instead of waiting for one. */
 static void open_file(struct recorder *r)
@@ -163,6 +210,7 @@ static void open_file(struct recorder *r)
 	r->file = fd;
 	r->identity = identity;
 	r->torn = ends_torn(path, &identity);
+	change_spool(r, path);
 }
 
 /* Once a second: has the file been renamed or removed (logrotate), can it be opened now? */
@@ -276,37 +324,97 @@ static void remove_channel(struct recorder *r, size_t index)
 	r->channels[index] = r->channels[--r->channel_count];
 }
 
-/* Takes one batch. Returns how many lines came, -1 when the other end is closed and nothing is left. */
-static int take_batch(struct recorder *r, int channel)
+/* Lines go to their file before the spool forgets them: a recorder that dies in between has them written twice rather
+ * than not at all. */
+static void settle(struct recorder *r)
+{
+	flush(r);
+	if (r->spool != NULL && !has_lines(r))
+		open_records_save(r->open, r->spool, r->now_us, r->idle);
+}
+
+/* Room for one more line. False while the reader of a FIFO rests; what is open and the channels hold the rest. */
+static bool make_room(struct recorder *r)
+{
+	if (LINES_SIZE - r->length < OPEN_LINE_MAX)
+		settle(r);
+	return LINES_SIZE - r->length >= OPEN_LINE_MAX;
+}
+
+static void take_item(struct recorder *r, const struct record_item *item)
+{
+	char *out = r->lines + r->length;
+
+	if (records_file(r) == NULL)
+		return;
+	if (item->kind == RECORD_LINE) {
+		memcpy(out, item->line.at, item->line.length);
+		r->length += item->line.length;
+	} else {
+		r->length += open_records_take(r->open, item, r->now_us, out);
+	}
+}
+
+/* False when it had to stop for want of room. */
+static bool empty_inbox(struct recorder *r)
+{
+	struct inbox *inbox = r->inbox;
+
+	while (inbox->next < inbox->count) {
+		struct span rest = { inbox->bytes[inbox->next] + inbox->at, inbox->lengths[inbox->next] - inbox->at };
+		struct record_item item;
+		size_t length;
+
+		if (rest.length == 0) {
+			inbox->next++;
+			inbox->at = 0;
+			continue;
+		}
+		if (!make_room(r))
+			return false;
+		length = record_item_read(&item, rest);
+		if (length > 0) {
+			take_item(r, &item);
+			inbox->at += length;
+		} else {
+			lose(r, 1, EBADMSG);
+			inbox->at += rest.length;
+		}
+	}
+	return true;
+}
+
+/* Fills the empty inbox from a channel. Returns how many messages came, -1 when the other end is closed and nothing is
+ * left. */
+static int fill_inbox(struct recorder *r, int channel)
 {
 	struct mmsghdr messages[BATCH];
 	struct iovec parts[BATCH];
-	size_t room = (LINES_SIZE - r->length) / RECORD_MAX;
-	unsigned batch = room < BATCH ? (unsigned)room : BATCH;
 	int count;
 
-	for (unsigned i = 0; i < batch; i++) {
-		parts[i] = (struct iovec){ r->lines + r->length + (size_t)i * RECORD_MAX, RECORD_MAX };
+	for (unsigned i = 0; i < BATCH; i++) {
+		parts[i] = (struct iovec){ r->inbox->bytes[i], RECORD_MESSAGE_MAX };
 		messages[i] = (struct mmsghdr){ .msg_hdr = { .msg_iov = &parts[i], .msg_iovlen = 1 } };
 	}
-	count = recvmmsg(channel, messages, batch, MSG_DONTWAIT, NULL);
+	r->inbox->next = r->inbox->count = 0;
+	r->inbox->at = 0;
+	count = recvmmsg(channel, messages, BATCH, MSG_DONTWAIT, NULL);
 	if (count == -1)
 		return errno == EAGAIN || errno == EINTR ? 0 : -1;
 	for (int i = 0; i < count; i++) {
-		const char *line = parts[i].iov_base;
-		size_t length = messages[i].msg_len;
-
-		if (length == 0)
-			return i > 0 ? i : -1;
-		if ((messages[i].msg_hdr.msg_flags & MSG_TRUNC) != 0 || line[length - 1] != '\n') {
-			lose(r, 1, EMSGSIZE);
-			continue;
+		if (messages[i].msg_len == 0) {
+			count = i;
+			break;
 		}
-		if (line != r->lines + r->length)
-			memmove(r->lines + r->length, line, length);
-		r->length += length;
+		r->inbox->lengths[i] = messages[i].msg_len;
+		if ((messages[i].msg_hdr.msg_flags & MSG_TRUNC) != 0) {
+			lose(r, 1, EMSGSIZE);
+			r->inbox->lengths[i] = 0;
+		}
 	}
-	return count;
+	r->inbox->count = (unsigned)count;
+	r->full_batch |= count == BATCH;
+	return count > 0 ? count : -1;
 }
 
 /* One batch from each channel; whether anything came. */
@@ -314,21 +422,32 @@ static bool take_round(struct recorder *r)
 {
 	bool came = false;
 
+	r->now_us = monotonic_us();
+	if (!empty_inbox(r))
+		return false;
 	for (size_t i = r->channel_count; i-- > 0;) {
-		int count;
+		int count = fill_inbox(r, r->channels[i]);
 
-		if (LINES_SIZE - r->length < (size_t)BATCH * RECORD_MAX)
-			flush(r);
-		/* The reader of a FIFO rests; the channels hold the rest. */
-		if (LINES_SIZE - r->length < RECORD_MAX)
-			return came;
-		count = take_batch(r, r->channels[i]);
 		if (count == -1)
 			remove_channel(r, i);
-		else if (count > 0)
+		if (count > 0)
 			came = true;
+		if (!empty_inbox(r))
+			break;
 	}
 	return came;
+}
+
+/* Writes the open records that have waited for limit_us. */
+static void write_due(struct recorder *r, int64_t limit_us)
+{
+	for (unsigned i = 0; i < DUE_MAX && make_room(r); i++) {
+		size_t length = open_records_due(r->open, limit_us, r->now_us, r->lines + r->length);
+
+		if (length == 0)
+			break;
+		r->length += length;
+	}
 }
 
 static bool drain(struct recorder *r)
@@ -337,7 +456,8 @@ static bool drain(struct recorder *r)
 
 	for (unsigned round = 0; round < ROUNDS_MAX && take_round(r); round++)
 		came = true;
-	flush(r);
+	write_due(r, r->limit_us);
+	settle(r);
 	return came;
 }
 
@@ -364,6 +484,30 @@ static void take_config(struct recorder *r, uint32_t generation, int fd)
 	config_source_free(source);
 }
 
+static int64_t final_wait_us(const struct config *config)
+{
+	int64_t wait = FINAL_WAIT_US;
+
+	for (size_t i = 0; i < config->peer_count; i++) {
+		int64_t rings = config->peers[i].no_answer_s * 1000000LL + RING_MARGIN_US;
+
+		if (config->peers[i].mode != MODE_REDIRECT && rings > wait)
+			wait = rings;
+	}
+	return wait;
+}
+
+/* There will be no file for them any more. */
+static void end_open_records(struct recorder *r)
+{
+	r->now_us = monotonic_us();
+	while (open_records_count(r->open) > 0 && make_room(r))
+		write_due(r, 0);
+	settle(r);
+	spool_close(r->spool, true);
+	r->spool = NULL;
+}
+
 static void change_over(struct recorder *r)
 {
 	if (r->next_refused) {
@@ -373,9 +517,12 @@ static void change_over(struct recorder *r)
 		return;
 	}
 	if (r->next != NULL) {
+		if (r->next->records_file == NULL)
+			end_open_records(r);
 		config_free(r->config);
 		r->config = r->next;
 		r->next = NULL;
+		r->limit_us = final_wait_us(r->config);
 	}
 	/* What waits for a FIFO's reader belongs to the old file; check_file() opens the new one after that. */
 	r->next_check_us = 0;
@@ -463,7 +610,8 @@ static void wait_for_work(struct recorder *r)
 		for (size_t i = 0; i < r->channel_count; i++)
 			r->polled[count++] = (struct pollfd){ .fd = r->channels[i], .events = POLLIN };
 	}
-	if (poll(r->polled, count, 1000) > 0 && r->polled[0].revents != 0)
+	r->idle = poll(r->polled, count, 1000) == 0;
+	if (!r->idle && r->polled[0].revents != 0)
 		read_control(r);
 }
 
@@ -471,7 +619,8 @@ static void nap(struct recorder *r)
 {
 	struct pollfd control = { .fd = r->control, .events = POLLIN };
 
-	poll(&control, 1, NAP_MS);
+	poll(&control, 1, r->full_batch ? SHORT_NAP_MS : NAP_MS);
+	r->full_batch = false;
 }
 
 static void serve(struct recorder *r)
@@ -488,7 +637,24 @@ static void serve(struct recorder *r)
 	}
 }
 
-/* Writes what is queued, for a bounded time: a worker may still be sending, a FIFO's reader may not come back. */
+/* What could not be written in time is the successor's, where there is a spool. */
+static void leave_open_records(struct recorder *r)
+{
+	size_t left = open_records_count(r->open);
+	bool kept = r->spool != NULL && !spool_is_lost(r->spool);
+
+	if (left > 0 && kept)
+		log_warning("%zu records of calls without a final answer are left in %s", left, spool_path(r->spool));
+	else if (left > 0)
+		lose(r, left, EAGAIN);
+	if (open_records_orphans(r->open) > 0)
+		log_notice("%lu final answers were to calls without an open record", open_records_orphans(r->open));
+	spool_close(r->spool, left == 0);
+	open_records_free(r->open);
+}
+
+/* Writes what is queued and what is open, for a bounded time: a worker may still be sending, a FIFO's reader may not
+ * come back. */
 static void finish(struct recorder *r)
 {
 	int64_t deadline = monotonic_us() + STOP_US;
@@ -500,45 +666,64 @@ static void finish(struct recorder *r)
 			struct pollfd file = { .fd = r->file, .events = POLLOUT };
 
 			poll(&file, 1, NAP_MS);
-		} else if (!came) {
+		} else if (!came && open_records_count(r->open) == 0) {
 			break;
+		} else if (!came) {
+			write_due(r, 0);
+			settle(r);
 		}
 	}
 	if (has_lines(r))
 		give_up(r, EAGAIN);
+	if (r->spool != NULL)
+		open_records_save(r->open, r->spool, r->now_us, true);
+	leave_open_records(r);
 	r->limiter = (struct log_limiter){ 0 };
 	report_lost(r);
 }
 
+static bool allocate(struct recorder *r)
+{
+	r->lines = malloc(LINES_SIZE);
+	r->inbox = calloc(1, sizeof *r->inbox);
+	r->polled = calloc(3, sizeof *r->polled);
+	r->open = open_records_new(OPEN_BYTES_MAX);
+	if (r->lines == NULL || r->inbox == NULL || r->polled == NULL || r->open == NULL)
+		return false;
+	r->lines[0] = '\n';
+	forget_lines(r);
+	return true;
+}
+
+static void release(struct recorder *r)
+{
+	close_file(r);
+	while (r->channel_count > 0)
+		remove_channel(r, r->channel_count - 1);
+	config_free(r->config);
+	config_free(r->next);
+	free(r->channels);
+	free(r->polled);
+	free(r->inbox);
+	free(r->lines);
+}
+
 int recorder_main(int control)
 {
-	struct recorder r = { .control = control, .file = -1 };
+	struct recorder r = { .control = control, .file = -1, .limit_us = FINAL_WAIT_US };
 
 	/* A FIFO whose reader is gone, a limit on the file's size: both are errors of write(), not our end. */
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);
 
-	r.lines = malloc(LINES_SIZE);
-	r.polled = calloc(3, sizeof *r.polled);
-	if (r.lines == NULL || r.polled == NULL) {
+	if (!allocate(&r)) {
 		log_error("out of memory");
-		free(r.lines);
-		free(r.polled);
+		open_records_free(r.open);
+		release(&r);
 		return 1;
 	}
-	r.lines[0] = '\n';
-	forget_lines(&r);
-
 	serve(&r);
 	finish(&r);
-
-	close_file(&r);
-	while (r.channel_count > 0)
-		remove_channel(&r, r.channel_count - 1);
-	config_free(r.config);
-	config_free(r.next);
-	free(r.channels);
-	free(r.polled);
-	free(r.lines);
+	release(&r);
 	return 0;
 }

@@ -1,9 +1,9 @@
 #include "worker_state.h"
 
-#include "stirrup/channel.h"
 #include "stirrup/clock.h"
 #include "stirrup/log.h"
 #include "stirrup/record.h"
+#include "stirrup/record_message.h"
 
 static const char *service_word(enum service service)
 {
@@ -113,39 +113,35 @@ static void fill_verification(struct record *record, const struct call *call, co
 
 void call_record_flush(struct worker *worker)
 {
-	char *bytes = worker->record_backlog.bytes;
-	size_t at = 0;
-
-	while (at < worker->record_backlog.length) {
-		const char *end = memchr(bytes + at, '\n', worker->record_backlog.length - at);
-		size_t length = (size_t)(end - (bytes + at)) + 1;
-
-		if (!channel_send(worker->recorder, bytes + at, length, -1))
-			break;
-		at += length;
-	}
-	worker->record_backlog.length -= at;
-	memmove(bytes, bytes + at, worker->record_backlog.length);
+	record_queue_flush(&worker->record_backlog, worker->recorder);
 }
 
-static bool keep_back(struct worker *worker, const char *line, size_t length)
-{
-	if (length > sizeof worker->record_backlog.bytes - worker->record_backlog.length)
-		return false;
-	memcpy(worker->record_backlog.bytes + worker->record_backlog.length, line, length);
-	worker->record_backlog.length += length;
-	deadlines_start(worker);
-	return true;
-}
-
-void call_record_send(struct worker *worker, const struct call *call, const struct call_outcome *outcome)
+/* length 0: the item could not be written. */
+static void send_item(struct worker *worker, const char *item, size_t length)
 {
 	static struct log_limiter limiter;
-	static char line[RECORD_MAX];
-	const struct config *config = call->generation->config;
 	unsigned long suppressed;
-	size_t length;
-	struct record record = {
+
+	if (length > 0 && record_queue_put(&worker->record_backlog, item, length)) {
+		if (!record_queue_flush(&worker->record_backlog, worker->recorder))
+			deadlines_start(worker);
+		return;
+	}
+	if (log_allowed(&limiter, &suppressed))
+		log_warning("call record dropped: %s (%lu more before)",
+			length == 0 ? "too long" : "the recorder does not keep up", suppressed);
+}
+
+static bool is_wanted(const struct worker *worker, const struct config *config)
+{
+	return worker->recorder >= 0 && config->records_file != NULL;
+}
+
+static void fill(struct record *record, const struct call *call, const struct call_outcome *outcome)
+{
+	const struct config *config = call->generation->config;
+
+	*record = (struct record){
 		.time_us = call->arrived_wall_us,
 		.node = config->node,
 		.call_id = call->request.call_id,
@@ -157,30 +153,50 @@ void call_record_send(struct worker *worker, const struct call *call, const stru
 		.rule = outcome->rule != NULL ? outcome->rule : call->decision.rule,
 		.status = outcome->status,
 		.next_hop = outcome->next_hop != NULL ? outcome->next_hop : call->peer->next_hop,
-		.final_status = outcome->status,
 		.microseconds = monotonic_us() - call->arrived_us,
 	};
-
-	if (worker->recorder < 0 || config->records_file == NULL)
-		return;
 	if (outcome->verdict != VERDICT_SIGNED && outcome->verdict != VERDICT_PASSED) {
-		record.reason = verdict_word(outcome->verdict);
-		record.cause = verdict_cause_word(verdict_cause(outcome->verdict));
+		record->reason = verdict_word(outcome->verdict);
+		record->cause = verdict_cause_word(verdict_cause(outcome->verdict));
 	}
 	if (call->verification != NULL)
-		fill_verification(&record, call, outcome);
+		fill_verification(record, call, outcome);
 	else
-		fill_decision(&record, call);
+		fill_decision(record, call);
 	if (call->decision.credential >= 0 && outcome->verdict == VERDICT_SIGNED)
-		fill_signature(&record, call, outcome);
+		fill_signature(record, call, outcome);
 	else if (call->decision.credential >= 0)
-		record.credential = config->credentials[call->decision.credential].name;
-	length = record_write(line, sizeof line, &record);
-	if (length > 0 && worker->record_backlog.length == 0 && channel_send(worker->recorder, line, length, -1))
+		record->credential = config->credentials[call->decision.credential].name;
+}
+
+void call_record_send(struct worker *worker, const struct call *call, const struct call_outcome *outcome)
+{
+	static char line[RECORD_MAX];
+	struct record record;
+
+	if (!is_wanted(worker, call->generation->config))
 		return;
-	if (length > 0 && keep_back(worker, line, length))
+	fill(&record, call, outcome);
+	record.final.status = outcome->status;
+	send_item(worker, line, record_write(line, sizeof line, &record));
+}
+
+void call_record_pending(struct worker *worker, const struct call *call, const struct call_outcome *outcome, uint64_t id)
+{
+	static char item[RECORD_ITEM_MAX];
+	struct record record;
+
+	if (!is_wanted(worker, call->generation->config))
 		return;
-	if (log_allowed(&limiter, &suppressed))
-		log_warning("call record dropped: %s (%lu more before)",
-			length == 0 ? "too long" : "the recorder does not keep up", suppressed);
+	fill(&record, call, outcome);
+	send_item(worker, item, record_open_write(item, sizeof item, id, &record));
+}
+
+void call_record_final(struct worker *worker, uint64_t id, unsigned status, const char *by, struct span why)
+{
+	struct record_final final = { status, span_of(by), why };
+	char item[sizeof(struct record_final_head) + RECORD_FINAL_MAX];
+
+	if (is_wanted(worker, worker->generation->config))
+		send_item(worker, item, record_final_write(item, sizeof item, id, &final));
 }

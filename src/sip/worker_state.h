@@ -13,11 +13,11 @@
 #include "stirrup/call.h"
 #include "stirrup/facts_table.h"
 #include "stirrup/fetcher.h"
+#include "stirrup/record_queue.h"
 #include "stirrup/replay.h"
 #include "stirrup/signer.h"
 #include "stamp.h"
 
-#define RECORD_BACKLOG_BYTES (1 << 20)
 #define FLIGHTS_MAX 4096
 
 /* A question to the fetcher that is open. */
@@ -54,10 +54,7 @@ struct worker {
 	int judging;                     /* an eventfd: there are calls whose facts have come; -1: none */
 	bool stopping, failed;
 	struct answer answer;            /* the one being made */
-	struct {                         /* whole record lines that the recorder had no room for a moment ago */
-		char bytes[RECORD_BACKLOG_BYTES];
-		size_t length;
-	} record_backlog;
+	struct record_queue record_backlog; /* for the recorder: of this turn, or while it does not keep up */
 };
 
 /* --- service.c: what to do with a request, by its method --- */
@@ -144,7 +141,14 @@ bool fetcher_client_waits(const struct worker *worker);
 /* --- call_record.c --- */
 /* Sends what was kept back. */
 void call_record_flush(struct worker *worker);
-/* Sends the line, or keeps it back while the recorder catches up; what does not fit there is dropped and counted. */
+/* Sends the record of an answered call, or keeps it back while the recorder catches up; what does not fit there is dropped
+ * and counted. */
 void call_record_send(struct worker *worker, const struct call *call, const struct call_outcome *outcome);
+/* The same of a call that goes on: its record is written with what call_record_final() tells under this id, or after some
+ * minutes without. Of several for one id the first counts; so it is with finals. */
+void call_record_pending(struct worker *worker, const struct call *call, const struct call_outcome *outcome, uint64_t id);
+/* What the caller got (200 to 699); by: address:port of the next hop that answered, NULL: we did; why: its phrase and
+ * Reason, as in "438 Invalid Identity Header; Reason: STIR;cause=438", of which 256 octets are kept. */
+void call_record_final(struct worker *worker, uint64_t id, unsigned status, const char *by, struct span why);
 
 #endif

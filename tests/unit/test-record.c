@@ -34,7 +34,7 @@ static const struct record full = {
 	.rule = "customer acme: number in the table",
 	.status = 302,
 	.next_hop = "sip:198.51.100.7:5060",
-	.final_status = 302,
+	.final.status = 302,
 	.microseconds = 187,
 };
 
@@ -45,14 +45,14 @@ static const char full_line[] =
 	"\"origid\":\"123e4567-e89b-12d3-a456-426655440000\",\"iat\":1795545681,\"credential\":\"alpha\","
 	"\"x5u\":\"https://certs.example.net/alpha.pem\",\"spc\":\"1234\",\"result\":\"signed\",\"reason\":null,"
 	"\"cause\":\"none\",\"rule\":\"customer acme: number in the table\",\"status\":302,"
-	"\"next_hop\":\"sip:198.51.100.7:5060\",\"final_status\":302,\"removed\":[],\"identities\":[],"
+	"\"next_hop\":\"sip:198.51.100.7:5060\",\"final_status\":302,\"rejected_by\":null,\"rejection\":null,\"removed\":[],\"identities\":[],"
 	"\"cache\":null,\"microseconds\":187}\n";
 
 static const char empty_line[] =
 	"{\"v\":1,\"time\":\"1970-01-01T00:00:00.000Z\",\"node\":null,\"call_id\":null,\"peer\":null,\"source\":null,"
 	"\"service\":null,\"mode\":null,\"customer\":null,\"orig\":null,\"dest\":[],\"attest\":null,\"origid\":null,"
 	"\"iat\":null,\"credential\":null,\"x5u\":null,\"spc\":null,\"result\":null,\"reason\":null,\"cause\":null,"
-	"\"rule\":null,\"status\":null,\"next_hop\":null,\"final_status\":null,\"removed\":[],\"identities\":[],"
+	"\"rule\":null,\"status\":null,\"next_hop\":null,\"final_status\":null,\"rejected_by\":null,\"rejection\":null,\"removed\":[],\"identities\":[],"
 	"\"cache\":null,\"microseconds\":0}\n";
 
 static void assert_line(const struct record *record, const char *expected)
@@ -77,6 +77,72 @@ static void what_is_absent_is_null(void **state)
 	empty.node = empty.dest = empty.origid = "";
 	empty.call_id = (struct span){ "x", 0 };
 	assert_line(&empty, empty_line);
+}
+
+static void a_refusal_says_whose_it_is_and_why(void **state)
+{
+	static const struct {
+		const char *behaviour;
+		struct record_final final;
+		const char *text;
+	} cases[] = {
+#define SPAN(literal) { literal, sizeof(literal) - 1 }
+		{ "an answer is no refusal", { 200, SPAN("192.0.2.9:5060"), SPAN("200 OK") },
+			"\"final_status\":200,\"rejected_by\":null,\"rejection\":null" },
+		{ "300 is one", { 300, SPAN("192.0.2.9:5060"), SPAN("300 Multiple Choices") },
+			"\"final_status\":300,\"rejected_by\":\"192.0.2.9:5060\",\"rejection\":\"300 Multiple Choices\"" },
+		{ "phrase and Reason are escaped", { 438, SPAN("[2001:db8::9]:5060"), SPAN("438 \"Invalid\"\r\n\x80") },
+			"\"final_status\":438,\"rejected_by\":\"[2001:db8::9]:5060\","
+			"\"rejection\":\"438 \\\"Invalid\\\"\\u000d\\u000a\xef\xbf\xbd\"" },
+		{ "ours is nobody's", { 408, { NULL, 0 }, { NULL, 0 } },
+			"\"final_status\":408,\"rejected_by\":null,\"rejection\":null" },
+		{ "none is none", { 0, SPAN("192.0.2.9:5060"), SPAN("why") }, RECORD_NO_FINAL },
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		char text[RECORD_FINAL_MAX];
+		size_t length = record_write_final(text, sizeof text, &cases[i].final);
+
+		if (length != strlen(cases[i].text) || memcmp(text, cases[i].text, length) != 0)
+			fail_msg("%s: %.*s", cases[i].behaviour, (int)length, text);
+	}
+}
+
+static void whatever_a_next_hop_says_fits(void **state)
+{
+	static char junk[70000];
+	char text[RECORD_FINAL_MAX], member[RECORD_FINAL_MAX + 2];
+	struct record_final final = { 603, { junk, sizeof junk }, { junk, sizeof junk } };
+
+	for (int octet = 0; octet < 256; octet++) {
+		size_t length;
+		json_t *json;
+
+		memset(junk, octet, sizeof junk);
+		length = record_write_final(text, sizeof text, &final);
+		assert_true(length > 0);
+		snprintf(member, sizeof member, "{%.*s}", (int)length, text);
+		json = json_loads(member, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
+		assert_non_null(json);
+		assert_true(json_string_length(json_object_get(json, "rejection")) >= RECORD_REJECTION_MAX);
+		json_decref(json);
+	}
+}
+
+static void an_open_line_is_the_line_without_its_end(void **state)
+{
+	struct record open = full;
+	char line[RECORD_MAX], expected[RECORD_MAX];
+	struct span hole;
+	size_t length = record_write_open(line, sizeof line, &full, &hole);
+
+	open.final = (struct record_final){ 0 };
+	assert_int_equal(length, record_write(expected, sizeof expected, &open));
+	assert_memory_equal(line, expected, length);
+	assert_true(span_is(hole, RECORD_NO_FINAL));
+	assert_true(hole.at > line && hole.at + hole.length < line + length);
+	for (size_t size = 0; size < length; size++)
+		assert_int_equal(record_write_open(line, size, &full, &hole), 0);
 }
 
 static void a_line_that_does_not_fit_is_not_begun(void **state)
@@ -249,6 +315,9 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_field_stands_in_its_place),
 		cmocka_unit_test(what_is_absent_is_null),
+		cmocka_unit_test(a_refusal_says_whose_it_is_and_why),
+		cmocka_unit_test(whatever_a_next_hop_says_fits),
+		cmocka_unit_test(an_open_line_is_the_line_without_its_end),
 		cmocka_unit_test(a_line_that_does_not_fit_is_not_begun),
 		cmocka_unit_test(time_is_utc_with_milliseconds),
 		cmocka_unit_test(time_agrees_with_the_c_library_on_every_day),

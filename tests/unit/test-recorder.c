@@ -24,6 +24,7 @@
 #include "stirrup/clock.h"
 #include "stirrup/config.h"
 #include "stirrup/record.h"
+#include "stirrup/record_message.h"
 #include "stirrup/recorder.h"
 
 #define WORKERS 2
@@ -152,7 +153,8 @@ static void stop(struct fixture *f)
 
 static void clean(struct fixture *f)
 {
-	static const char *const names[] = { "stirrup.conf", "log", "calls", "calls.1", "other", "fifo" };
+	static const char *const names[] = { "stirrup.conf", "log", "calls", "calls.1", "other", "fifo",
+		"calls.pending", "other.pending" };
 
 	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
 		char path[128];
@@ -178,6 +180,50 @@ static void send_line(const struct fixture *f, int worker, int number)
 		assert_int_equal(errno, EAGAIN);
 		usleep(500);
 	}
+}
+
+static size_t open_item(char item[RECORD_ITEM_MAX], int number)
+{
+	char call_id[32];
+	struct record record = { .node = "open" };
+	size_t length;
+
+	snprintf(call_id, sizeof call_id, "call-%d", number);
+	record.call_id = span_of(call_id);
+	length = record_open_write(item, RECORD_ITEM_MAX, (uint64_t)number, &record);
+	assert_true(length > 0);
+	return length;
+}
+
+static size_t final_item(char item[RECORD_ITEM_MAX], int number, unsigned status)
+{
+	struct record_final final = { status, span_of("192.0.2.9:5060"), span_of("486 Busy Here") };
+	size_t length = record_final_write(item, RECORD_ITEM_MAX, (uint64_t)number, &final);
+
+	assert_true(length > 0);
+	return length;
+}
+
+static void send_item(const struct fixture *f, int worker, const char *item, size_t length)
+{
+	while (!channel_send(f->workers[worker], item, length, -1)) {
+		assert_int_equal(errno, EAGAIN);
+		usleep(500);
+	}
+}
+
+static void send_open(const struct fixture *f, int worker, int number)
+{
+	char item[RECORD_ITEM_MAX];
+
+	send_item(f, worker, item, open_item(item, number));
+}
+
+static void send_final(const struct fixture *f, int worker, int number, unsigned status)
+{
+	char item[RECORD_ITEM_MAX];
+
+	send_item(f, worker, item, final_item(item, number, status));
 }
 
 static char *contents(const char *path, size_t *length)
@@ -209,6 +255,40 @@ static void wait_for_lines(const char *path, int count)
 	for (int ms = 0; ms < PATIENCE_MS && lines_in(path) < count; ms += 5)
 		usleep(5000);
 	assert_int_equal(lines_in(path), count);
+}
+
+/* How many lines are of this call with this status. 0: null. */
+static int records_of(const char *path, int number, unsigned status)
+{
+	size_t length;
+	char *text = contents(path, &length), call[64], final[64];
+	int count = 0;
+
+	snprintf(call, sizeof call, ",\"call_id\":\"call-%d\",", number);
+	if (status == 0)
+		strcpy(final, "," RECORD_NO_FINAL ",");
+	else
+		snprintf(final, sizeof final, ",\"final_status\":%u,", status);
+	for (char *line = text, *end; (end = strchr(line, '\n')) != NULL; line = end + 1) {
+		*end = '\0';
+		count += strstr(line, call) != NULL && strstr(line, final) != NULL;
+	}
+	free(text);
+	return count;
+}
+
+static off_t size_of(const char *path)
+{
+	struct stat file;
+
+	return stat(path, &file) == 0 ? file.st_size : -1;
+}
+
+static void wait_for_size(const char *path, off_t least)
+{
+	for (int ms = 0; ms < PATIENCE_MS && size_of(path) < least; ms += 5)
+		usleep(5000);
+	assert_true(size_of(path) >= least);
 }
 
 static bool log_has(const struct fixture *f, const char *text)
@@ -339,19 +419,162 @@ static void a_dead_workers_lines_are_kept_and_its_successor_heard(void **state)
 
 static void what_is_not_one_line_is_not_written(void **state)
 {
-	static char huge[RECORD_MAX + 1];
+	static char huge[RECORD_MESSAGE_MAX + 1];
 	struct fixture *f = start("calls");
 
 	expect_answer(f, CHILD_READY, 1);
-	assert_true(channel_send(f->workers[0], "no newline", 10, -1));
-	memset(huge, 'x', sizeof huge);
+	assert_true(channel_send(f->workers[0], "{no newline", 11, -1));
+	wait_for_log(f, "1 records lost: Bad message");
+	assert_true(channel_send(f->workers[0], "x\n", 2, -1));
+	memset(huge, '{', sizeof huge);
 	huge[sizeof huge - 1] = '\n';
 	assert_true(channel_send(f->workers[0], huge, sizeof huge, -1));
 	send_line(f, 0, 0);
 	wait_for_lines(f->records, 1);
 	stop(f);
 	assert_whole_and_ordered(f->records, (const int[WORKERS]){ 1, 0 });
-	assert_true(log_has(f, "lost: Message too long"));
+	assert_true(log_has(f, "2 records lost: "));
+	clean(f);
+}
+
+static void a_message_may_have_several_items(void **state)
+{
+	struct fixture *f = start("calls");
+	char message[RECORD_MESSAGE_MAX], item[RECORD_ITEM_MAX];
+	size_t length = 0, next;
+
+	expect_answer(f, CHILD_READY, 1);
+	for (int i = 1; i <= 5; i++) {
+		length += record_write(message + length, sizeof message - length, &(struct record){ .node = "whole" });
+		next = open_item(item, i);
+		memcpy(message + length, item, next);
+		length += next;
+	}
+	for (int i = 1; i <= 4; i++) {
+		next = final_item(item, i, 200);
+		memcpy(message + length, item, next);
+		length += next;
+	}
+	memcpy(message + length, "{torn", 5);
+	send_item(f, 0, message, length + 5);
+	wait_for_lines(f->records, 9);
+	stop(f);
+	assert_int_equal(lines_in(f->records), 10);
+	assert_int_equal(records_of(f->records, 4, 200), 1);
+	assert_int_equal(records_of(f->records, 5, 0), 1);
+	assert_true(log_has(f, "1 records lost: Bad message"));
+	clean(f);
+}
+
+static void an_open_record_waits_for_its_final(void **state)
+{
+	struct fixture *f = start("calls");
+
+	expect_answer(f, CHILD_READY, 1);
+	send_open(f, 0, 1);
+	send_line(f, 0, 0);
+	wait_for_lines(f->records, 1);
+	/* By another worker; of the next call first. */
+	send_final(f, 1, 2, 486);
+	send_final(f, 1, 1, 200);
+	wait_for_lines(f->records, 2);
+	send_open(f, 0, 2);
+	wait_for_lines(f->records, 3);
+	send_final(f, 0, 1, 200);
+	send_final(f, 1, 2, 200);
+	send_final(f, 1, 99, 200);
+	stop(f);
+	assert_int_equal(lines_in(f->records), 3);
+	assert_int_equal(records_of(f->records, 1, 200), 1);
+	assert_int_equal(records_of(f->records, 2, 486), 1);
+	assert_true(log_has(f, "1 final answers were to calls without an open record"));
+	assert_false(log_has(f, "lost"));
+	clean(f);
+}
+
+static void stop_writes_what_is_open(void **state)
+{
+	struct fixture *f = start("calls");
+	char spool[128];
+
+	expect_answer(f, CHILD_READY, 1);
+	path_in(f, spool, "calls.pending");
+	for (int i = 0; i < 5000; i++) {
+		send_open(f, i % WORKERS, i);
+		if (i % 5 == 0)
+			send_final(f, i % WORKERS, i, 200);
+	}
+	stop(f);
+	assert_int_equal(lines_in(f->records), 5000);
+	assert_int_equal(records_of(f->records, 100, 200), 1);
+	assert_int_equal(records_of(f->records, 101, 0), 1);
+	assert_int_equal(size_of(spool), -1);
+	clean(f);
+}
+
+static void kill_it(struct fixture *f)
+{
+	kill(f->child, SIGKILL);
+	assert_int_equal(waitpid(f->child, NULL, 0), f->child);
+}
+
+static void a_successor_knows_what_was_open(void **state)
+{
+	struct fixture *f = start("calls"), *again;
+	char spool[128];
+
+	expect_answer(f, CHILD_READY, 1);
+	path_in(f, spool, "calls.pending");
+	for (int i = 0; i < 100; i++)
+		send_open(f, 0, i);
+	send_final(f, 0, 0, 200);
+	wait_for_lines(f->records, 1);
+	wait_for_size(spool, 100 * 300);
+	usleep(50000);
+	kill_it(f);
+
+	again = start(f->records);
+	expect_answer(again, CHILD_READY, 1);
+	send_final(again, 0, 0, 200);
+	for (int i = 1; i < 50; i++)
+		send_final(again, 1, i, 486);
+	wait_for_lines(f->records, 50);
+	stop(again);
+	assert_int_equal(lines_in(f->records), 100);
+	assert_int_equal(records_of(f->records, 49, 486), 1);
+	assert_int_equal(records_of(f->records, 50, 0), 1);
+	assert_int_equal(size_of(spool), -1);
+	clean(again);
+	clean(f);
+}
+
+static void what_is_open_follows_a_reload(void **state)
+{
+	struct fixture *f = start("calls");
+	char other[128], spool[128], other_spool[128];
+
+	expect_answer(f, CHILD_READY, 1);
+	path_in(f, other, "other");
+	path_in(f, spool, "calls.pending");
+	path_in(f, other_spool, "other.pending");
+	send_open(f, 0, 1);
+	send_open(f, 0, 2);
+	wait_for_size(spool, 600);
+	send_config(f, 2, other);
+	order(f, CHILD_RELOAD, 0, -1);
+	expect_answer(f, CHILD_READY, 2);
+	assert_int_equal(size_of(spool), -1);
+	assert_true(size_of(other_spool) > 600);
+	send_final(f, 0, 1, 200);
+	wait_for_lines(other, 1);
+	send_config(f, 3, NULL);
+	order(f, CHILD_RELOAD, 0, -1);
+	expect_answer(f, CHILD_READY, 3);
+	assert_int_equal(records_of(other, 1, 200), 1);
+	assert_int_equal(records_of(other, 2, 0), 1);
+	assert_int_equal(size_of(other_spool), -1);
+	stop(f);
+	assert_int_equal(lines_in(f->records), 0);
 	clean(f);
 }
 
@@ -616,13 +839,41 @@ static void a_fifo_whose_reader_hangs_costs_lines_and_not_the_stop(void **state)
 	clean(f);
 }
 
+static void what_is_open_outlasts_a_fifo_that_hangs(void **state)
+{
+	struct fixture *f = start("calls"), *again;
+	char fifo[128], spool[140];
+	int reader;
+
+	expect_answer(f, CHILD_READY, 1);
+	stop(f);
+	make_fifo(fifo, f);
+	reader = open(fifo, O_RDONLY | O_NONBLOCK);
+	assert_true(reader >= 0);
+	again = start(fifo);
+	expect_answer(again, CHILD_READY, 1);
+	for (int i = 0; i < 3000; i++)
+		send_open(again, 0, i);
+	for (int i = 0; i < 500; i++)
+		send_line(again, 1, i);
+	wait_for_log(again, "records lost: Resource temporarily unavailable");
+	snprintf(spool, sizeof spool, "%s.pending", fifo);
+	assert_int_equal(size_of(spool), -1);
+	stop(again);
+	close(reader);
+	clean(again);
+	clean(f);
+}
+
 static void no_records_are_no_trouble(void **state)
 {
 	struct fixture *f = start(NULL);
 
 	expect_answer(f, CHILD_READY, 1);
-	for (int i = 0; i < 5000; i++)
+	for (int i = 0; i < 5000; i++) {
 		send_line(f, 0, i);
+		send_open(f, 1, i);
+	}
 	stop(f);
 	assert_false(log_has(f, "lost"));
 	clean(f);
@@ -637,6 +888,11 @@ int main(void)
 		cmocka_unit_test(the_end_of_the_supervisor_is_a_stop),
 		cmocka_unit_test(a_dead_workers_lines_are_kept_and_its_successor_heard),
 		cmocka_unit_test(what_is_not_one_line_is_not_written),
+		cmocka_unit_test(a_message_may_have_several_items),
+		cmocka_unit_test(an_open_record_waits_for_its_final),
+		cmocka_unit_test(stop_writes_what_is_open),
+		cmocka_unit_test(a_successor_knows_what_was_open),
+		cmocka_unit_test(what_is_open_follows_a_reload),
 		cmocka_unit_test(a_full_disk_costs_records_and_says_so),
 		cmocka_unit_test(a_disk_that_fills_within_a_line_leaves_whole_lines),
 		cmocka_unit_test(a_torn_line_of_a_killed_writer_is_ended_first),
@@ -648,6 +904,7 @@ int main(void)
 		cmocka_unit_test(a_file_that_cannot_be_opened_is_tried_again),
 		cmocka_unit_test(a_fifo_without_a_reader_hinders_nothing),
 		cmocka_unit_test(a_fifo_whose_reader_hangs_costs_lines_and_not_the_stop),
+		cmocka_unit_test(what_is_open_outlasts_a_fifo_that_hangs),
 		cmocka_unit_test(no_records_are_no_trouble),
 	};
 
