@@ -99,6 +99,7 @@ struct verification_config {
 	unsigned *allow_ports;    /* never empty: 443 and 8443 unless configured */
 	size_t allow_port_count;
 	unsigned fetch_max, fetch_max_per_host;
+	unsigned fetch_per_peer;  /* new URLs a second */
 };
 
 struct peer {

@@ -13,6 +13,7 @@
  * many ask. */
 struct fetch_request {
 	uint64_t id;             /* comes back with the reply; not 0 */
+	uint64_t peer;           /* a digest of the name of the peer whose call names x5u: it has a budget of its own */
 	int64_t deadline_us;     /* monotonic; later nobody waits for the reply, but the fetch goes on for those to come */
 	bool renew;              /* a signature did not verify by what is known: fetch again, within the rate limit, before answering */
 	char x5u[PASSPORT_X5U_MAX + 1];

@@ -154,6 +154,7 @@ static const struct schema fetch_members[] = {
 	NUMBER("allow_ports", SCHEMA_INTEGERS, 0, 1, 65535),
 	NUMBER("max", SCHEMA_INTEGER, 0, 1, 1024),
 	NUMBER("max_per_host", SCHEMA_INTEGER, 0, 1, 1024),
+	NUMBER("per_peer", SCHEMA_INTEGER, 0, 1, 100000),
 	END,
 };
 

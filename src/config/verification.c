@@ -119,6 +119,7 @@ static void read_fetch(struct reading *reading, struct verification_config *veri
 			verification->fetch_max_per_host, verification->fetch_max);
 	if (verification->fetch_max_per_host > verification->fetch_max)
 		verification->fetch_max_per_host = verification->fetch_max;
+	verification->fetch_per_peer = number_at(reading, "verification.fetch.per_peer", 50);
 }
 
 void read_verification(struct reading *reading)

@@ -57,6 +57,7 @@ struct fetcher {
 
 	struct log_limiter refused_limiter;
 	struct log_limiter failed_limiter;
+	struct log_limiter busy_limiter;
 	struct log_limiter malformed_limiter;
 	struct log_limiter unread_limiter;
 };
@@ -256,10 +257,22 @@ static bool reply_from_knowledge(struct fetcher *fetcher, uint32_t index, const 
 	return true;
 }
 
+static void report_busy(struct fetcher *fetcher, const char *x5u, enum fetches_answer answer)
+{
+	unsigned long more;
+
+	if (log_allowed(&fetcher->busy_limiter, &more))
+		log_warning("%s is not fetched (nor %lu others before it): %s", x5u, more,
+			answer == FETCHES_OVER_BUDGET ? "the calls of one peer name too many new URLs" :
+							"too many certificates are being fetched");
+}
+
 static void fetch(struct fetcher *fetcher, uint32_t index, const struct fetch_request *request,
 	const struct x5u_url *url)
 {
-	struct fetch_waiter waiter = { index, request->id, request->deadline_us };
+	struct fetch_waiter waiter = {
+		.peer = request->peer, .worker = index, .id = request->id, .deadline_us = request->deadline_us
+	};
 	struct certificate_facts *facts = &fetcher->facts;
 	unsigned left_ms = 0;
 	enum fetches_answer answer = want(fetcher, request->x5u, url, &waiter, &left_ms);
@@ -267,9 +280,9 @@ static void fetch(struct fetcher *fetcher, uint32_t index, const struct fetch_re
 
 	if (answer == FETCHES_WAIT || reply_from_knowledge(fetcher, index, request, url))
 		return;
-	if (answer == FETCHES_BUSY) {
-		knowledge_say(
-			facts, request->x5u, VERDICT_FETCHER_BUSY, "too many certificates are being fetched");
+	if (answer == FETCHES_BUSY || answer == FETCHES_OVER_BUDGET) {
+		report_busy(fetcher, request->x5u, answer);
+		knowledge_say(facts, request->x5u, VERDICT_FETCHER_BUSY, "too many certificates are being fetched");
 	} else {
 		snprintf(detail, sizeof detail, "the host failed and is left alone for another %u s",
 			left_ms / 1000 + 1);
@@ -435,7 +448,8 @@ static void use(struct fetcher *fetcher, struct config *config, struct trust_fil
 	struct fetch_rules rules = { .max = verification->fetch_max,
 		.max_per_host = verification->fetch_max_per_host,
 		.failures_max = FAILURES_MAX,
-		.left_alone_ms = LEFT_ALONE_MS };
+		.left_alone_ms = LEFT_ALONE_MS,
+		.per_peer = verification->fetch_per_peer };
 	bool first = fetcher->config == NULL;
 
 	if (knowledge_use(fetcher->knowledge, config, files, now_s()) && !first)

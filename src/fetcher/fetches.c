@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "lru.h"
+#include "peer_budgets.h"
 #include "stirrup/clock.h"
 #include "stirrup/log.h"
 #include "stirrup/passport.h"
@@ -21,10 +22,17 @@ struct host {
 	int64_t left_alone_until_us;
 };
 
+/* Known as long as something that a peer's calls named is fetched or waits. */
+struct share {
+	uint64_t peer;
+	unsigned running, queued;
+};
+
 struct fetch {
 	struct fetches *fetches;
 	struct fetch *next, *previous;
 	struct host *host;
+	struct share *share; /* of the peer that named it first; NULL: nobody's */
 	bool running;
 	bool unconditional; /* wanted also by somebody who does not wait */
 	uint64_t url_hash;
@@ -42,6 +50,7 @@ struct fetches {
 	size_t running, queued, waiters;
 	size_t running_suspects; /* of hosts that failed the last time */
 	struct lru *hosts;       /* name -> struct host * */
+	struct peer_budgets *budgets;
 	struct log_limiter failing_limiter;
 };
 
@@ -145,6 +154,42 @@ static void note_outcome(struct fetches *fetches, struct host *host, const struc
 			host->name, limit, fetches->rules.left_alone_ms / 1000, more, answer->detail);
 }
 
+/* --- Peers --- */
+
+static struct share *share_of(const struct fetches *fetches, uint64_t peer)
+{
+	const struct fetch *fetch = fetches->first;
+
+	while (fetch != NULL && (fetch->share == NULL || fetch->share->peer != peer))
+		fetch = fetch->next;
+	return fetch == NULL ? NULL : fetch->share;
+}
+
+/* NULL when out of memory: then the fetch is nobody's. */
+static struct share *share_for(const struct fetches *fetches, uint64_t peer)
+{
+	struct share *share = share_of(fetches, peer);
+
+	if (share == NULL)
+		share = calloc(1, sizeof *share);
+	if (share != NULL)
+		share->peer = peer;
+	return share;
+}
+
+static void forget_share_if_idle(struct fetch *fetch)
+{
+	if (fetch->share != NULL && fetch->share->running + fetch->share->queued == 0)
+		free(fetch->share);
+	fetch->share = NULL;
+}
+
+/* One peer's URLs leave a quarter of the places to the others: hosts that say nothing would have them all. */
+static bool leaves_room(const struct fetches *fetches, const struct share *share)
+{
+	return share == NULL || share->running < fetches->rules.max - fetches->rules.max / 4;
+}
+
 /* --- The list --- */
 
 static struct fetch *find(const struct fetches *fetches, const char *url)
@@ -163,12 +208,16 @@ static void count_running(struct fetch *fetch, size_t change)
 	fetch->host->running += (unsigned)change;
 	if (fetch->host->failures > 0)
 		fetch->fetches->running_suspects += change;
+	if (fetch->share != NULL)
+		fetch->share->running += (unsigned)change;
 }
 
 static void count_queued(struct fetch *fetch, size_t change)
 {
 	fetch->fetches->queued += change;
 	fetch->host->queued += (unsigned)change;
+	if (fetch->share != NULL)
+		fetch->share->queued += (unsigned)change;
 }
 
 static void take_out(struct fetch *fetch)
@@ -189,6 +238,7 @@ static void take_out(struct fetch *fetch)
 		count_queued(fetch, (size_t)-1);
 	fetches->waiters -= fetch->waiter_count;
 	forget_host_if_idle(fetches, fetch->host);
+	forget_share_if_idle(fetch);
 }
 
 static void fetch_free(struct fetch *fetch)
@@ -197,7 +247,7 @@ static void fetch_free(struct fetch *fetch)
 	free(fetch);
 }
 
-static struct fetch *append(struct fetches *fetches, const char *url, struct host *host)
+static struct fetch *append(struct fetches *fetches, const char *url, struct host *host, uint64_t peer)
 {
 	struct fetch *fetch = calloc(1, sizeof *fetch);
 
@@ -205,6 +255,7 @@ static struct fetch *append(struct fetches *fetches, const char *url, struct hos
 		return NULL;
 	fetch->fetches = fetches;
 	fetch->host = host;
+	fetch->share = peer == 0 ? NULL : share_for(fetches, peer);
 	fetch->url_hash = hash_of(url);
 	snprintf(fetch->url, sizeof fetch->url, "%s", url);
 	fetch->previous = fetches->last;
@@ -268,7 +319,7 @@ static struct fetch *next_to_run(const struct fetches *fetches)
 	struct fetch *of_suspect = NULL;
 
 	for (struct fetch *fetch = fetches->first; fetch != NULL; fetch = fetch->next) {
-		if (fetch->running || !may_run(fetches, fetch->host))
+		if (fetch->running || !may_run(fetches, fetch->host) || !leaves_room(fetches, fetch->share))
 			continue;
 		if (fetch->host->failures == 0)
 			return fetch;
@@ -351,7 +402,10 @@ struct fetches *fetches_new(struct http_client *http, fetches_done *done, void *
 	fetches->done = done;
 	fetches->context = context;
 	fetches->hosts = lru_new(HOSTS_MAX, SIZE_MAX);
-	if (fetches->hosts == NULL) {
+	fetches->budgets = peer_budgets_new();
+	if (fetches->hosts == NULL || fetches->budgets == NULL) {
+		lru_free(fetches->hosts);
+		peer_budgets_free(fetches->budgets);
 		free(fetches);
 		return NULL;
 	}
@@ -374,12 +428,14 @@ void fetches_free(struct fetches *fetches)
 	while ((host = lru_oldest(fetches->hosts, &name)) != NULL)
 		forget_host(fetches, *host);
 	lru_free(fetches->hosts);
+	peer_budgets_free(fetches->budgets);
 	free(fetches);
 }
 
 void fetches_use(struct fetches *fetches, const struct fetch_rules *rules)
 {
 	fetches->rules = *rules;
+	peer_budgets_use(fetches->budgets, rules->per_peer);
 	run_what_may(fetches);
 }
 
@@ -394,11 +450,23 @@ static bool has_place(struct fetches *fetches, const char *name)
 	       (host == NULL || host->queued < FETCHES_QUEUE_MAX_PER_HOST);
 }
 
+static bool is_within_budget(struct fetches *fetches, uint64_t peer)
+{
+	const struct share *share = peer == 0 ? NULL : share_of(fetches, peer);
+
+	if (peer == 0)
+		return true;
+	if (share != NULL && share->queued >= FETCHES_QUEUE_MAX_PER_PEER)
+		return false;
+	return peer_budgets_take(fetches->budgets, peer, monotonic_us());
+}
+
 static bool enqueue(
 	struct fetches *fetches, const char *url, const char *name, const struct fetch_waiter *waiter)
 {
 	struct host *host = host_named(fetches, name);
-	struct fetch *fetch = host == NULL ? NULL : append(fetches, url, host);
+	struct fetch *fetch =
+		host == NULL ? NULL : append(fetches, url, host, waiter == NULL ? 0 : waiter->peer);
 
 	if (host != NULL && fetch == NULL)
 		forget_host_if_idle(fetches, host);
@@ -421,7 +489,11 @@ enum fetches_answer fetches_want(struct fetches *fetches, const char *url, const
 	*left_ms = left_alone_ms(known_host(fetches, host));
 	if (*left_ms > 0)
 		return FETCHES_HOST_LEFT_ALONE;
-	if (!has_place(fetches, host) || !enqueue(fetches, url, host, waiter))
+	if (!has_place(fetches, host))
+		return FETCHES_BUSY;
+	if (waiter != NULL && !is_within_budget(fetches, waiter->peer))
+		return FETCHES_OVER_BUDGET;
+	if (!enqueue(fetches, url, host, waiter))
 		return FETCHES_BUSY;
 	run_what_may(fetches);
 	return FETCHES_WAIT;

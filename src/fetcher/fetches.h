@@ -1,6 +1,6 @@
 /* fetches.h: what is being fetched and what waits for its turn. One fetch for each URL, however many want it;
  * caps in all and for each host; a host that fails is left alone for a while, then tried with one fetch (a
- * circuit breaker). */
+ * circuit breaker); a budget and a share for each peer whose calls name the URLs. */
 #ifndef STIRRUP_FETCHER_FETCHES_H
 #define STIRRUP_FETCHER_FETCHES_H
 
@@ -13,6 +13,7 @@
 
 #define FETCHES_QUEUE_MAX 1024
 #define FETCHES_QUEUE_MAX_PER_HOST 64
+#define FETCHES_QUEUE_MAX_PER_PEER 512
 #define FETCHES_WAITERS_MAX 65536
 #define FETCHES_HOST_SIZE (X5U_HOST_MAX + sizeof ":65535")
 
@@ -20,10 +21,12 @@ struct fetch_rules {
 	unsigned max, max_per_host;
 	unsigned failures_max; /* in a row, of one host */
 	unsigned left_alone_ms;
+	unsigned per_peer; /* new URLs a second */
 };
 
 /* Who wants to know. */
 struct fetch_waiter {
+	uint64_t peer; /* whose call named the URL; 0: nobody's budget is touched */
 	uint32_t worker;
 	uint64_t id;
 	int64_t deadline_us; /* monotonic; is not called back later */
@@ -44,6 +47,7 @@ void fetches_use(struct fetches *fetches, const struct fetch_rules *rules);
 enum fetches_answer {
 	FETCHES_WAIT,            /* done will be called */
 	FETCHES_BUSY,            /* no place */
+	FETCHES_OVER_BUDGET,     /* no place for this peer */
 	FETCHES_HOST_LEFT_ALONE, /* *left_ms says for how long */
 };
 

@@ -23,14 +23,20 @@ static uint64_t hash_of(struct span text)
 	return hash;
 }
 
-static struct flight *flight_to(const struct worker *worker, struct span x5u, bool renew)
+uint64_t fetcher_client_peer(const struct peer *peer)
+{
+	return hash_of(span_of(peer->name)) | 1;
+}
+
+/* Each peer asks for itself: one whose budget is used up must not have the others turned away. */
+static struct flight *flight_to(const struct worker *worker, uint64_t peer, struct span x5u, bool renew)
 {
 	uint64_t hash = hash_of(x5u);
 
 	for (size_t i = 0; i < worker->flight_count; i++) {
 		struct flight *flight = &worker->flights[i];
 
-		if (flight->hash == hash && flight->renew == renew && span_is(x5u, flight->x5u))
+		if (flight->hash == hash && flight->renew == renew && flight->peer == peer && span_is(x5u, flight->x5u))
 			return flight;
 	}
 	return NULL;
@@ -40,6 +46,7 @@ static void ask(struct worker *worker, struct flight *flight)
 {
 	struct fetch_request request = {
 		.id = flight->id,
+		.peer = flight->peer,
 		.deadline_us = flight->deadline_us,
 		.renew = flight->renew,
 	};
@@ -48,10 +55,11 @@ static void ask(struct worker *worker, struct flight *flight)
 	flight->asked = worker->fetcher_up && channel_send(worker->fetcher, &request, sizeof request, -1);
 }
 
-/* One question for each x5u, however many calls want to know. */
-static bool take_off(struct worker *worker, struct span x5u, bool renew)
+/* One question for each x5u, however many calls of a peer want to know. */
+static bool take_off(struct worker *worker, const struct peer *of_call, struct span x5u, bool renew)
 {
-	struct flight *flight = flight_to(worker, x5u, renew);
+	uint64_t peer = fetcher_client_peer(of_call);
+	struct flight *flight = flight_to(worker, peer, x5u, renew);
 
 	if (flight != NULL)
 		return true;
@@ -62,6 +70,7 @@ static bool take_off(struct worker *worker, struct span x5u, bool renew)
 		return false;
 	flight->id = ++worker->next_flight;
 	flight->hash = hash_of(x5u);
+	flight->peer = peer;
 	flight->renew = renew;
 	flight->deadline_us = monotonic_us() + FLIGHT_US;
 	worker->flight_count++;
@@ -75,19 +84,20 @@ static void land(struct worker *worker, struct flight *flight)
 	*flight = worker->flights[--worker->flight_count];
 }
 
-bool fetcher_client_find(struct worker *worker, struct span x5u, struct known_certificate *known, bool *busy)
+bool fetcher_client_find(
+	struct worker *worker, const struct peer *peer, struct span x5u, struct known_certificate *known, bool *busy)
 {
 	int64_t now = wall_us() / 1000000;
 
 	*busy = false;
 	if (facts_table_find(worker->trusted, x5u, now, known)) {
 		if (known->facts->refresh_after <= now)
-			take_off(worker, x5u, false);
+			take_off(worker, peer, x5u, false);
 		return true;
 	}
 	if (facts_table_find(worker->distrusted, x5u, now, known))
 		return true;
-	*busy = !take_off(worker, x5u, false);
+	*busy = !take_off(worker, peer, x5u, false);
 	return false;
 }
 
@@ -96,9 +106,9 @@ bool fetcher_client_recall(struct worker *worker, struct span x5u, struct known_
 	return facts_table_find(worker->trusted, x5u, 0, known) || facts_table_find(worker->distrusted, x5u, 0, known);
 }
 
-bool fetcher_client_renew(struct worker *worker, struct span x5u)
+bool fetcher_client_renew(struct worker *worker, const struct peer *peer, struct span x5u)
 {
-	return take_off(worker, x5u, true);
+	return take_off(worker, peer, x5u, true);
 }
 
 static void learn(struct worker *worker, const struct certificate_facts *facts)
@@ -115,6 +125,8 @@ static void learn(struct worker *worker, const struct certificate_facts *facts)
 
 static void take_reply(struct worker *worker, const struct fetch_reply *reply)
 {
+	uint64_t peer = 0;
+
 	if (reply->facts.x5u[0] == '\0') {
 		facts_table_forget_before(worker->trusted, reply->facts.trust_epoch);
 		facts_table_forget_before(worker->distrusted, reply->facts.trust_epoch);
@@ -123,10 +135,14 @@ static void take_reply(struct worker *worker, const struct fetch_reply *reply)
 	for (size_t i = 0; reply->id != 0 && i < worker->flight_count; i++) {
 		if (worker->flights[i].id != reply->id)
 			continue;
+		peer = worker->flights[i].peer;
 		land(worker, &worker->flights[i]);
 		break;
 	}
-	learn(worker, &reply->facts);
+	if (reply->facts.verdict == VERDICT_FETCHER_BUSY)
+		verify_calls_turn_away(worker, span_of(reply->facts.x5u), peer);
+	else
+		learn(worker, &reply->facts);
 }
 
 static bool is_whole(const struct fetch_reply *reply, size_t length)

@@ -39,7 +39,7 @@ static void judge(struct worker *worker, struct call *call, size_t index, const 
 	verify_credential(verification, index, known->facts, known->key, wall_us() / 1000000);
 	if (identity->verdict != VERDICT_BAD_SIGNATURE || (call->renewed & 1u << index) != 0)
 		return;
-	if (!fetcher_client_renew(worker, x5u))
+	if (!fetcher_client_renew(worker, call->peer, x5u))
 		return;
 	call->renewed |= 1u << index;
 	verify_reopen(verification, index);
@@ -51,7 +51,8 @@ static void look_up(struct worker *worker, struct call *call, size_t index)
 	bool busy;
 
 	call->looked_up = true;
-	if (fetcher_client_find(worker, x5u_of(&call->verification->identities[index]), &known, &busy))
+	if (fetcher_client_find(
+		    worker, call->peer, x5u_of(&call->verification->identities[index]), &known, &busy))
 		judge(worker, call, index, &known);
 	else if (busy)
 		verify_give_up(call->verification, index, VERDICT_FETCHER_BUSY);
@@ -204,24 +205,53 @@ static void take_out_and_conclude(struct worker *worker, struct call *waiting)
 	conclude(worker, &call);
 }
 
-void verify_calls_learn(struct worker *worker, struct span x5u)
+static bool waits_for(const struct verify_identity *identity, struct span x5u)
+{
+	struct span wanted = identity->verdict == VERDICT_PENDING ? x5u_of(identity) : (struct span){ "", 0 };
+
+	return wanted.length == x5u.length && memcmp(wanted.at, x5u.at, x5u.length) == 0;
+}
+
+static void wake_judge(struct worker *worker)
 {
 	static const uint64_t one = 1;
+
+	if (write(worker->judging, &one, sizeof one) < 0)
+		log_error("waiting calls cannot be judged before their deadline: %s", strerror(errno));
+}
+
+void verify_calls_learn(struct worker *worker, struct span x5u)
+{
+	bool any = false;
+
+	for (struct call *call = waiting_calls_oldest(worker->waiting); call != NULL; call = call->next) {
+		const struct verification *verification = call->verification;
+
+		for (size_t i = 0; verification != NULL && i < verification->count && !call->learned; i++)
+			call->learned = waits_for(&verification->identities[i], x5u);
+		any = any || call->learned;
+	}
+	if (any)
+		wake_judge(worker);
+}
+
+void verify_calls_turn_away(struct worker *worker, struct span x5u, uint64_t peer)
+{
 	bool any = false;
 
 	for (struct call *call = waiting_calls_oldest(worker->waiting); call != NULL; call = call->next) {
 		struct verification *verification = call->verification;
 
-		for (size_t i = 0; verification != NULL && i < verification->count && !call->learned; i++) {
-			const struct verify_identity *identity = &verification->identities[i];
-			struct span wanted = identity->verdict == VERDICT_PENDING ? x5u_of(identity) : (struct span){ "", 0 };
-
-			call->learned = wanted.length == x5u.length && memcmp(wanted.at, x5u.at, x5u.length) == 0;
+		for (size_t i = 0; verification != NULL && i < verification->count; i++) {
+			if (!waits_for(&verification->identities[i], x5u) || fetcher_client_peer(call->peer) != peer)
+				continue;
+			verify_give_up(verification, i, VERDICT_FETCHER_BUSY);
+			call->learned = true;
+			any = true;
 		}
-		any = any || call->learned;
 	}
-	if (any && write(worker->judging, &one, sizeof one) < 0)
-		log_error("waiting calls cannot be judged before their deadline: %s", strerror(errno));
+	if (any)
+		wake_judge(worker);
 }
 
 static void judge_learned(struct worker *worker, struct call *call)

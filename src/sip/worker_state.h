@@ -24,6 +24,7 @@
 struct flight {
 	uint64_t id;                     /* 0: none */
 	uint64_t hash;                   /* of x5u */
+	uint64_t peer;                   /* digest of the name of the one whose call asks first */
 	int64_t deadline_us;             /* monotonic; later it counts as unanswered */
 	bool renew;
 	bool asked;                      /* the fetcher has the question */
@@ -118,6 +119,8 @@ void signer_client_ask_again(struct worker *worker);
 void verify_call(struct worker *worker, struct call *call);
 /* The facts of an x5u have come: marks the calls that wait for them, and makes worker->judging readable. */
 void verify_calls_learn(struct worker *worker, struct span x5u);
+/* The fetcher has no place for this x5u where a call of this peer wants it: its waiting calls go without; as above. */
+void verify_calls_turn_away(struct worker *worker, struct span x5u, uint64_t peer);
 /* To be called when it is: decides some of them. */
 void verify_calls_judge(struct worker *worker);
 /* No facts will come for the waiting call: policy decides. */
@@ -126,13 +129,16 @@ void verify_call_give_up(struct worker *worker, struct call *waiting, enum verdi
 /* --- fetcher_client.c: questions to the fetcher and what comes of them --- */
 bool fetcher_client_open(struct worker *worker);
 void fetcher_client_close(struct worker *worker);
-/* What is known of the x5u now; asks for it where it is not, or where it wants to be refreshed. False: a reply will
+/* What is known of the x5u now; asks for it, for a call of this peer, where it is not, or where it wants to be refreshed. False: a reply will
  * call verify_calls_learn(), unless *busy: there is no room for one more question. */
-bool fetcher_client_find(struct worker *worker, struct span x5u, struct known_certificate *known, bool *busy);
+bool fetcher_client_find(
+	struct worker *worker, const struct peer *peer, struct span x5u, struct known_certificate *known, bool *busy);
 /* What has just come, even where it may not be kept. */
 bool fetcher_client_recall(struct worker *worker, struct span x5u, struct known_certificate *known);
 /* Asks to fetch again what is known: a signature does not verify by it. False: no room. */
-bool fetcher_client_renew(struct worker *worker, struct span x5u);
+bool fetcher_client_renew(struct worker *worker, const struct peer *peer, struct span x5u);
+/* Names a peer to the fetcher, over reloads, too. */
+uint64_t fetcher_client_peer(const struct peer *peer);
 void fetcher_client_receive(struct worker *worker);
 void fetcher_client_ask_again(struct worker *worker);
 void fetcher_client_tick(struct worker *worker);

@@ -8,7 +8,7 @@ import time
 import uuid
 
 from harness import wait_until
-from verifying import (ERROR_503, NONE, PASSED, PLAIN, Inbound, check_failing, check_passed, note_reasons, openssl,
+from verifying import (ERROR_503, NONE, PASSED, PLAIN, TREATS, Inbound, check_failing, check_passed, note_reasons, openssl,
                        reason_of, verstat_of)
 
 # What a call may take whose certificate is known, whatever else goes on: the machine is shared with other tests.
@@ -288,7 +288,7 @@ def test_no_more_calls_wait_than_there_is_room_for():
 
 
 def test_thousands_of_urls_drive_out_no_good_certificate():
-    with Inbound(fetch='deadline = "300ms";', verification='call_deadline = "500ms";') as inbound, \
+    with Inbound(fetch='deadline = "300ms"; per_peer = 100000;', verification='call_deadline = "500ms";') as inbound, \
             inbound.stirrup.client(PLAIN) as client, inbound.stirrup.client(PLAIN) as other:
         inbound.warm()
         flood, good = Burst(inbound, client), Burst(inbound, other)
@@ -304,6 +304,37 @@ def test_thousands_of_urls_drive_out_no_good_certificate():
         assert sorted(good.took.values())[15] < AT_ONCE
         check_passed(inbound.call(inbound.identity()))
         assert inbound.host.requests("/alpha.pem") == 1
+
+
+def test_a_peer_that_names_ever_new_urls_uses_up_no_budget_but_its_own():
+    with Inbound(fetch='deadline = "500ms"; per_peer = 1; max = 8;', verification='call_deadline = "2s";') as inbound, \
+            inbound.stirrup.client(PLAIN) as client, inbound.stirrup.client(TREATS) as other:
+        inbound.warm()
+        started = time.monotonic()
+        flood, cold = Burst(inbound, client), Burst(inbound, other)
+
+        def send_to_silent_hosts(count):
+            for _ in range(count):
+                host = f"h{len(flood.sent)}.localhost"
+                flood.send(inbound.identity(x5u=inbound.host.url("/a.pem", host=host, port=inbound.host.silent_port)))
+
+        send_to_silent_hosts(100)
+        refused = []
+        for i in range(4):
+            url = inbound.publish("alpha", as_name=f"new-{i}")
+            send_to_silent_hosts(5)
+            # The same new certificate by both, then one that is known.
+            refused.append(flood.send(inbound.identity(x5u=url)))
+            cold.send(inbound.identity(x5u=url))
+            cold.receive(2)
+            check_passed(inbound.call(inbound.identity()))
+        flood.receive(4)
+        records = flood.records()
+        fetched = sum(record["reason"] != "fetcher_busy" for record in records.values())
+        assert fetched <= 4 + time.monotonic() - started, fetched
+        assert sum(records[call]["reason"] == "fetcher_busy" for call in refused) >= 3, [records[call] for call in refused]
+        assert [verstat_of(answer) for answer in cold.answers.values()] == [PASSED] * 4, cold.records()
+        check_passed(inbound.call(inbound.identity(x5u=url)))
 
 
 # ---- the cache ----

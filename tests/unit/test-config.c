@@ -280,6 +280,7 @@ static void check_default_verification(const struct verification_config *verific
 	assert_int_equal(verification->allow_ports[1], 8443);
 	assert_int_equal(verification->fetch_max, 64);
 	assert_int_equal(verification->fetch_max_per_host, 4);
+	assert_int_equal(verification->fetch_per_peer, 50);
 }
 
 static void what_is_not_set_has_its_default(void **state)
@@ -356,7 +357,7 @@ static const char whole[] =
 	"verification: { freshness = \"2m\"; on_failure = \"reject\"; verstat_failed_on = \"any\"; strict_profile = true;\n"
 	"  crl_grace = \"90m\"; replay = \"fail\"; cache = \"cache\"; cache_entries = 1000; cache_size = \"3G\";\n"
 	"  call_deadline = \"750ms\"; fetch: { deadline = \"3s\"; tls_ca = \"web.pem\"; max = 7; max_per_host = 3;\n"
-	"    allow_addresses = ( \"127.0.0.0/8\", { address = \"::1\"; } ); allow_ports = [ 8443, 9443, 443 ]; }; };\n"
+	"    per_peer = 8; allow_addresses = ( \"127.0.0.0/8\", { address = \"::1\"; } ); allow_ports = [ 8443, 9443, 443 ]; }; };\n"
 	"dialogs: { store = \"dialogs\"; size = \"2G\"; max_age = \"2h\"; };\n"
 	"trust = ( { name = \"us\"; anchors = \"roots\"; crl = \"pa.crl\"; crl_issuer_anchors = \"/pki/pa.pem\"; },\n"
 	"  { name = \"fr\"; anchors = \"fr.pem\"; } );\n";
@@ -439,6 +440,7 @@ static void check_whole_verification(const struct config *config)
 	assert_path(verification->tls_ca, "web.pem");
 	assert_int_equal(verification->fetch_max, 7);
 	assert_int_equal(verification->fetch_max_per_host, 3);
+	assert_int_equal(verification->fetch_per_peer, 8);
 	assert_int_equal(verification->allow_address_count, 2);
 	assert_int_equal(verification->allow_addresses[0].family, AF_INET);
 	assert_int_equal(verification->allow_addresses[0].prefix, 8);

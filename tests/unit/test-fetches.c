@@ -15,6 +15,7 @@
 
 #define LATER_US 60000000
 #define HELD_MAX 4096
+#define PER_PEER 1000
 
 /* --- An HTTP client that does nothing: the tests say what came of each fetch --- */
 
@@ -88,7 +89,7 @@ static void note(void *context, const char *url, const struct http_answer *answe
 static int setup(void **state)
 {
 	static const struct fetch_rules rules = {
-		.max = 8, .max_per_host = 2, .failures_max = 3, .left_alone_ms = 200
+		.max = 8, .max_per_host = 2, .failures_max = 3, .left_alone_ms = 200, .per_peer = PER_PEER
 	};
 	struct fetches *fetches = fetches_new(NULL, note, NULL);
 
@@ -105,14 +106,20 @@ static int teardown(void **state)
 	return 0;
 }
 
-static enum fetches_answer want_within(struct fetches *fetches, const char *host, unsigned number, int64_t us)
+static enum fetches_answer want_for(
+	struct fetches *fetches, uint64_t peer, const char *host, unsigned number, int64_t us)
 {
-	struct fetch_waiter waiter = { 0, number, monotonic_us() + us };
+	struct fetch_waiter waiter = { .peer = peer, .id = number, .deadline_us = monotonic_us() + us };
 	unsigned left_ms = 0;
 	char url[64];
 
 	snprintf(url, sizeof url, "%s/%u", host, number);
 	return fetches_want(fetches, url, host, &waiter, &left_ms);
+}
+
+static enum fetches_answer want_within(struct fetches *fetches, const char *host, unsigned number, int64_t us)
+{
+	return want_for(fetches, 0, host, number, us);
 }
 
 static enum fetches_answer want(struct fetches *fetches, const char *host, unsigned number)
@@ -179,7 +186,7 @@ static void test_caps_in_all_and_for_each_host(void **state)
 static void test_larger_caps_take_effect_at_once(void **state)
 {
 	static const struct fetch_rules rules = {
-		.max = 8, .max_per_host = 4, .failures_max = 3, .left_alone_ms = 200
+		.max = 8, .max_per_host = 4, .failures_max = 3, .left_alone_ms = 200, .per_peer = PER_PEER
 	};
 	struct fetches *fetches = *state;
 
@@ -245,7 +252,7 @@ static void test_waiters_have_an_end(void **state)
 static void test_a_failing_host_is_left_alone_then_tried_once(void **state)
 {
 	struct fetches *fetches = *state;
-	struct fetch_waiter waiter = { 0, 1, monotonic_us() + LATER_US };
+	struct fetch_waiter waiter = { .id = 1, .deadline_us = monotonic_us() + LATER_US };
 	unsigned left_ms = 0;
 
 	make_fail(fetches, "a");
@@ -343,6 +350,95 @@ static void test_without_memory_or_descriptors(void **state)
 	finish("a/1", false);
 }
 
+/* --- Peers --- */
+
+#define PEER 7
+#define OTHER_PEER 8
+
+static void use_budget(struct fetches *fetches, unsigned per_peer)
+{
+	struct fetch_rules rules = {
+		.max = 8, .max_per_host = 2, .failures_max = 3, .left_alone_ms = 60000, .per_peer = per_peer
+	};
+
+	fetches_use(fetches, &rules);
+}
+
+static void test_a_peer_has_a_budget(void **state)
+{
+	struct fetches *fetches = *state;
+
+	use_budget(fetches, 0);
+	assert_int_equal(want_for(fetches, PEER, "a", 1, LATER_US), FETCHES_OVER_BUDGET);
+	assert_int_equal(held_count, 0);
+	assert_int_equal(want(fetches, "a", 1), FETCHES_WAIT);
+	/* What is under way already costs nothing. */
+	assert_int_equal(want_for(fetches, PEER, "a", 1, LATER_US), FETCHES_WAIT);
+	finish("a/1", false);
+	assert_int_equal(told[0].waiters, 2);
+	assert_int_equal(want_for(fetches, PEER, "a", 1, LATER_US), FETCHES_OVER_BUDGET);
+	use_budget(fetches, PER_PEER);
+	assert_int_equal(want_for(fetches, OTHER_PEER, "a", 1, LATER_US), FETCHES_WAIT);
+}
+
+static void test_a_host_that_is_left_alone_costs_no_budget(void **state)
+{
+	struct fetches *fetches = *state;
+
+	use_budget(fetches, 0);
+	make_fail(fetches, "a");
+	assert_int_equal(want_for(fetches, PEER, "a", 1, LATER_US), FETCHES_HOST_LEFT_ALONE);
+	assert_int_equal(want_for(fetches, PEER, "b", 1, LATER_US), FETCHES_OVER_BUDGET);
+}
+
+/* Silent hosts, say. */
+static void test_a_peer_leaves_room_for_the_others(void **state)
+{
+	struct fetches *fetches = *state;
+	char host[16];
+
+	for (unsigned i = 0; i < 20; i++) {
+		snprintf(host, sizeof host, "h%u", i);
+		assert_int_equal(want_for(fetches, PEER, host, 1, LATER_US), FETCHES_WAIT);
+	}
+	assert_int_equal(held_count, 6);
+	assert_int_equal(want_for(fetches, OTHER_PEER, "a", 1, LATER_US), FETCHES_WAIT);
+	assert_int_equal(want(fetches, "b", 1), FETCHES_WAIT);
+	assert_true(is_running("a/1"));
+	assert_true(is_running("b/1"));
+	finish("h0/1", false);
+	assert_true(is_running("h6/1"));
+	for (unsigned i = 1; i < 20; i++) {
+		snprintf(host, sizeof host, "h%u/1", i);
+		finish(host, true);
+	}
+	assert_int_equal(held_count, 2);
+}
+
+static void test_a_peer_leaves_places_in_the_queue(void **state)
+{
+	struct fetches *fetches = *state;
+	char host[16];
+
+	for (unsigned i = 0; i < 6 + FETCHES_QUEUE_MAX_PER_PEER; i++) {
+		snprintf(host, sizeof host, "h%u", i);
+		assert_int_equal(want_for(fetches, PEER, host, 1, LATER_US), FETCHES_WAIT);
+	}
+	assert_int_equal(want_for(fetches, PEER, "last", 1, LATER_US), FETCHES_OVER_BUDGET);
+	assert_int_equal(want_for(fetches, OTHER_PEER, "last", 1, LATER_US), FETCHES_WAIT);
+	assert_true(is_running("last/1"));
+}
+
+static void test_a_single_place_is_for_any_peer(void **state)
+{
+	static const struct fetch_rules rules = { .max = 1, .max_per_host = 1, .failures_max = 3, .per_peer = 9 };
+	struct fetches *fetches = *state;
+
+	fetches_use(fetches, &rules);
+	assert_int_equal(want_for(fetches, PEER, "a", 1, LATER_US), FETCHES_WAIT);
+	assert_true(is_running("a/1"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -360,6 +456,11 @@ int main(void)
 			test_hosts_that_fail_leave_room_for_the_others, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			test_thousands_of_failing_hosts_are_forgotten_in_turn, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_peer_has_a_budget, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_host_that_is_left_alone_costs_no_budget, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_peer_leaves_room_for_the_others, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_peer_leaves_places_in_the_queue, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_single_place_is_for_any_peer, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_without_memory_or_descriptors, setup, teardown),
 	};
 
