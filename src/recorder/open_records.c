@@ -364,8 +364,10 @@ static void restore_one(void *context, const struct spool_line *line)
 
 	if (entry != NULL && line->line.length == 0 && entry->state == WAITS)
 		close_entry(records, entry, line->since_us);
-	if (entry != NULL || line->line.length == 0)
+	if ((entry != NULL && entry->state != EARLY) || line->line.length == 0)
 		return;
+	if (entry != NULL)
+		forget(records, entry); /* what has come already is less than the record */
 	entry = remember(records, line->id, WAITS, line->line, line->since_us);
 	if (entry == NULL)
 		return;

@@ -353,6 +353,31 @@ static void the_time_of_the_dead_one_counts(void **state)
 	open_records_free(records);
 }
 
+static void a_spool_that_is_read_late_gives_its_records(void **state)
+{
+	struct place *place = *state;
+	int64_t now = monotonic_us();
+	struct open_records *records = open_records_new(OPEN_BYTES_MAX), *next = open_records_new(OPEN_BYTES_MAX);
+	struct spool *spool = spool_open(place->path);
+
+	take_line(records, now, 1);
+	take_line(records, now, 2);
+	open_records_save(records, spool, now, false);
+	spool_close(spool, false);
+	spool = spool_open(place->path);
+	take_final(next, now, 1, 200);
+	take_line(next, now, 3);
+	open_records_restore(next, spool, now);
+	open_records_save_all(next, spool);
+	open_records_free(records);
+	open_records_free(next);
+
+	records = successor(place, spool, &spool, now);
+	assert_int_equal(open_records_count(records), 3);
+	spool_close(spool, true);
+	open_records_free(records);
+}
+
 static void a_spool_that_ends_anywhere_gives_what_is_whole(void **state)
 {
 	struct place *place = *state;
@@ -524,6 +549,7 @@ int main(void)
 		cmocka_unit_test(a_burst_leaves_no_memory_behind),
 		cmocka_unit_test_setup_teardown(a_successor_goes_on_where_the_dead_one_was, make_place, remove_place),
 		cmocka_unit_test_setup_teardown(the_time_of_the_dead_one_counts, make_place, remove_place),
+		cmocka_unit_test_setup_teardown(a_spool_that_is_read_late_gives_its_records, make_place, remove_place),
 		cmocka_unit_test_setup_teardown(a_spool_that_ends_anywhere_gives_what_is_whole, make_place, remove_place),
 		cmocka_unit_test_setup_teardown(a_spool_of_others_is_not_believed, make_place, remove_place),
 		cmocka_unit_test_setup_teardown(a_spool_in_use_by_another_server_is_left_alone, make_place, remove_place),
