@@ -113,7 +113,8 @@ static void fill_verification(struct record *record, const struct call *call, co
 
 void call_record_flush(struct worker *worker)
 {
-	record_queue_flush(&worker->record_backlog, worker->recorder);
+	if (!record_queue_flush(&worker->record_backlog, worker->recorder))
+		deadlines_start(worker);
 }
 
 /* length 0: the item could not be written. */
@@ -123,8 +124,7 @@ static void send_item(struct worker *worker, const char *item, size_t length)
 	unsigned long suppressed;
 
 	if (length > 0 && record_queue_put(&worker->record_backlog, item, length)) {
-		if (!record_queue_flush(&worker->record_backlog, worker->recorder))
-			deadlines_start(worker);
+		call_record_flush(worker);
 		return;
 	}
 	if (log_allowed(&limiter, &suppressed))
