@@ -27,6 +27,8 @@ enum verdict credential_usable(const struct credential *credential, int64_t now)
 enum verdict credential_sign(struct credential *credential, const struct shaken_claims *claims, bool check,
 	char *identity, size_t size, size_t *length);
 
+/* Of the whole chain. */
+int64_t credential_not_before(const struct credential *credential);
 int64_t credential_not_after(const struct credential *credential);
 
 #endif

@@ -23,6 +23,7 @@ void crl_free(struct crl *crl); /* NULL is fine */
 
 const X509_NAME *crl_issuer(const struct crl *crl); /* borrowed */
 size_t crl_entries(const struct crl *crl);
+int64_t crl_this_update(const struct crl *crl);
 int64_t crl_next_update(const struct crl *crl);
 
 /* Whether signer has its issuer's name, may sign CRLs (RFC 5280 section 6.3.3 step f), and did. */

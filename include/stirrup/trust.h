@@ -27,6 +27,10 @@ bool trust_add_anchors(struct trust *trust, struct span pem, char *why, size_t w
 bool trust_set_crl(struct trust *trust, struct span crl, struct span signer_chain, struct span pa_roots, int64_t now, int64_t grace_s,
 	char *why, size_t why_size);
 
+/* All that ends by its own date: "root /CN=...", "intermediate ...", "revocation list of ..."; of a list, its nextUpdate. */
+void trust_each_end(const struct trust *trust,
+	void (*visit)(void *context, const char *what, bool is_crl, int64_t begins, int64_t ends), void *context);
+
 struct trust_options {
 	bool strict_profile;     /* a finding against ATIS-1000080 makes the chain untrusted */
 	int64_t crl_grace_s;     /* how long after nextUpdate a CRL still counts; then revocation is unknown, and detail says so */

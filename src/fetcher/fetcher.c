@@ -16,6 +16,7 @@
 #include "stirrup/child.h"
 #include "stirrup/clock.h"
 #include "stirrup/config.h"
+#include "stirrup/expiry.h"
 #include "stirrup/http_fetch.h"
 #include "stirrup/log.h"
 #include "stirrup/x5u_url.h"
@@ -51,6 +52,8 @@ struct fetcher {
 	struct fetches *fetches;
 	struct lru *fetched; /* x5u -> when it was fetched last (monotonic) */
 	int64_t next_look_us;
+	struct expiry_watch *expiries;
+	int64_t next_expiry_look_us;
 	bool stopping;
 	int status;
 	struct certificate_facts facts, found; /* found: by a fetch */
@@ -457,6 +460,7 @@ static void use(struct fetcher *fetcher, struct config *config, struct trust_fil
 	http_client_use(fetcher->http, &options);
 	config_free(fetcher->config);
 	fetcher->config = config;
+	fetcher->next_expiry_look_us = 0;
 	fetches_use(fetcher->fetches, &rules);
 }
 
@@ -565,6 +569,48 @@ static void read_control(struct fetcher *fetcher)
 		close(fd);
 }
 
+/* --- Trust that expires --- */
+
+static void remind(struct fetcher *fetcher, const char *what, const char *ends_by, const struct expiry_item *item)
+{
+	struct expiry_reminder reminder;
+	int64_t now = now_s();
+
+	if (expiry_watch_look(fetcher->expiries, item, now, &reminder))
+		log_line(reminder.urgent ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, "trust: %s: %s %s", what, ends_by,
+			reminder.text);
+}
+
+static void look_at_end(void *context, const char *what, bool is_crl, int64_t begins, int64_t ends)
+{
+	struct fetcher *fetcher = context;
+	struct expiry_item item = { what, begins, ends };
+	int64_t grace_s = fetcher->config->verification.crl_grace_s;
+	char grace[256];
+
+	if (!is_crl) {
+		remind(fetcher, what, now_s() > ends ? "nothing under it is trusted: it has expired," : "expires", &item);
+		return;
+	}
+	remind(fetcher, what, now_s() > ends ? "no newer one came, its nextUpdate has passed," : "its nextUpdate is due",
+		&item);
+	/* That it counts no more is another thing than that it is late, and is not announced. */
+	snprintf(grace, sizeof grace, "%.*s, grace", (int)sizeof grace - 16, what);
+	item = (struct expiry_item){ grace, ends + grace_s, ends + grace_s };
+	remind(fetcher, what, "what it revokes is not known any more,", &item);
+}
+
+static void look_for_expiries(struct fetcher *fetcher)
+{
+	int64_t now_us = monotonic_us();
+
+	if (now_us < fetcher->next_expiry_look_us)
+		return;
+	fetcher->next_expiry_look_us = now_us + EXPIRY_LOOK_EVERY_S * INT64_C(1000000);
+	trust_each_end(trust_files_trust(knowledge_trust_files(fetcher->knowledge)), look_at_end, fetcher);
+	expiry_watch_end_round(fetcher->expiries);
+}
+
 /* --- The loop --- */
 
 static void look_after_files(struct fetcher *fetcher)
@@ -574,8 +620,11 @@ static void look_after_files(struct fetcher *fetcher)
 	if (fetcher->config == NULL || now_us < fetcher->next_look_us)
 		return;
 	fetcher->next_look_us = now_us + LOOK_EVERY_US;
-	if (knowledge_look_again(fetcher->knowledge, now_s()))
+	if (knowledge_look_again(fetcher->knowledge, now_s())) {
 		announce_epoch_to_all(fetcher);
+		fetcher->next_expiry_look_us = 0;
+	}
+	look_for_expiries(fetcher);
 }
 
 static void serve(struct fetcher *fetcher)
@@ -611,10 +660,11 @@ static bool set_up(struct fetcher *fetcher)
 	fetcher->knowledge = knowledge_new();
 	fetcher->http = http_client_new(&none);
 	fetcher->fetched = lru_new(FETCHED_MAX, SIZE_MAX);
+	fetcher->expiries = expiry_watch_new();
 	if (fetcher->http != NULL)
 		fetcher->fetches = fetches_new(fetcher->http, take_fetched, fetcher);
 	fetcher->epoll = epoll_create1(EPOLL_CLOEXEC);
-	if (fetcher->knowledge != NULL && fetcher->fetched != NULL && fetcher->fetches != NULL &&
+	if (fetcher->knowledge != NULL && fetcher->fetched != NULL && fetcher->expiries != NULL && fetcher->fetches != NULL &&
 		fetcher->epoll >= 0)
 		return watch(fetcher, fetcher->control, CONTROL);
 	log_error("out of memory, or of descriptors");
@@ -630,6 +680,7 @@ static void release_all(struct fetcher *fetcher)
 	http_client_free(fetcher->http);
 	knowledge_free(fetcher->knowledge);
 	lru_free(fetcher->fetched);
+	expiry_watch_free(fetcher->expiries);
 	if (fetcher->next_config >= 0)
 		close(fetcher->next_config);
 	if (fetcher->epoll >= 0)

@@ -457,6 +457,11 @@ enum verdict credential_sign(struct credential *credential, const struct shaken_
 	return *length == 0 ? VERDICT_SIGNER_FAILED : VERDICT_SIGNED;
 }
 
+int64_t credential_not_before(const struct credential *credential)
+{
+	return credential->not_before;
+}
+
 int64_t credential_not_after(const struct credential *credential)
 {
 	return credential->not_after;

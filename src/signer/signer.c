@@ -24,6 +24,7 @@
 #include "stirrup/clock.h"
 #include "stirrup/config.h"
 #include "stirrup/credential.h"
+#include "stirrup/expiry.h"
 #include "stirrup/log.h"
 
 #define CHANNELS_MAX 1024
@@ -54,6 +55,8 @@ struct signer {
 	uint32_t next_generation;
 	struct key_set *current;  /* NULL before CHILD_START */
 	struct key_set *previous; /* for calls that began under it; NULL: none */
+	struct expiry_watch *expiries;
+	int64_t next_look_us;
 	bool stopping;
 	int status;
 
@@ -355,6 +358,37 @@ static enum verdict serve_request(
 	return verdict;
 }
 
+/* --- Credentials that expire --- */
+
+static void remind(struct signer *signer, size_t index, int64_t now)
+{
+	const char *name = signer->current->config->credentials[index].name;
+	const struct credential *credential = signer->current->credentials[index];
+	struct expiry_item item = { name, credential_not_before(credential), credential_not_after(credential) };
+	struct expiry_reminder reminder;
+
+	if (!expiry_watch_look(signer->expiries, &item, now, &reminder))
+		return;
+	if (now > item.ends)
+		log_error("credential %s signs no more: its certificates have expired, %s", name, reminder.text);
+	else
+		log_line(reminder.urgent ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, "credential %s: its certificates expire %s",
+			name, reminder.text);
+}
+
+static void look_for_expiries(struct signer *signer)
+{
+	int64_t now_us = monotonic_us();
+
+	if (signer->current == NULL || now_us < signer->next_look_us)
+		return;
+	signer->next_look_us = now_us + EXPIRY_LOOK_EVERY_S * INT64_C(1000000);
+	for (size_t i = 0; i < signer->current->config->credential_count; i++)
+		if (signer->current->credentials[i] != NULL)
+			remind(signer, i, wall_us() / 1000000);
+	expiry_watch_end_round(signer->expiries);
+}
+
 /* --- Workers --- */
 
 static void close_channel(struct signer *signer, uint32_t index)
@@ -478,6 +512,7 @@ static void reload(struct signer *signer)
 	key_set_free(signer->previous);
 	signer->previous = signer->current;
 	signer->current = next;
+	signer->next_look_us = 0;
 	tell(signer, CHILD_READY);
 }
 
@@ -554,7 +589,7 @@ static void serve(struct signer *signer)
 	struct epoll_event events[EVENTS_MAX];
 
 	while (!signer->stopping) {
-		int count = epoll_wait(signer->epoll, events, EVENTS_MAX, -1);
+		int count = epoll_wait(signer->epoll, events, EVENTS_MAX, EXPIRY_LOOK_EVERY_S * 1000);
 
 		if (count < 0 && errno != EINTR) {
 			log_error("epoll_wait: %s", strerror(errno));
@@ -569,6 +604,7 @@ static void serve(struct signer *signer)
 			else if (signer->channels[index] >= 0)
 				serve_worker(signer, index);
 		}
+		look_for_expiries(signer);
 	}
 }
 
@@ -583,6 +619,7 @@ static void release_all(struct signer *signer)
 		close(signer->epoll);
 	key_set_free(signer->previous);
 	key_set_free(signer->current);
+	expiry_watch_free(signer->expiries);
 }
 
 /* What a terminal or a service manager sends to the whole group is for the supervisor: it stops the workers
@@ -604,8 +641,9 @@ int signer_main(int control)
 	if (!protect_memory())
 		return 1;
 	lock_memory();
+	signer.expiries = expiry_watch_new();
 	signer.epoll = epoll_create1(EPOLL_CLOEXEC);
-	if (signer.epoll < 0 || !watch(&signer, control, CONTROL))
+	if (signer.expiries == NULL || signer.epoll < 0 || !watch(&signer, control, CONTROL))
 		signer.status = 1;
 	else
 		serve(&signer);

@@ -1,7 +1,6 @@
 #include "stirrup/certificate.h"
 
 #include <stdlib.h>
-#include <time.h>
 
 #include <openssl/asn1.h>
 #include <openssl/err.h>
@@ -9,6 +8,7 @@
 
 #include "stirrup/certificate_key.h"
 #include "stirrup/certificate_pem.h"
+#include "asn1_seconds.h"
 #include "extension.h"
 #include "reason.h"
 
@@ -101,16 +101,6 @@ static bool is_in_order(const struct certificate_chain *chain, const struct reas
 	return true;
 }
 
-static bool seconds(const ASN1_TIME *time, int64_t *out)
-{
-	struct tm broken_down;
-
-	if (ASN1_TIME_to_tm(time, &broken_down) != 1)
-		return false;
-	*out = timegm(&broken_down);
-	return true;
-}
-
 static bool read_validity(struct certificate_chain *chain, const struct reason *reason)
 {
 	chain->not_before = INT64_MIN;
@@ -119,8 +109,8 @@ static bool read_validity(struct certificate_chain *chain, const struct reason *
 		X509 *certificate = certificate_chain_at(chain, i);
 		int64_t from, to;
 
-		if (!seconds(X509_get0_notBefore(certificate), &from) ||
-			!seconds(X509_get0_notAfter(certificate), &to))
+		if (!asn1_seconds(X509_get0_notBefore(certificate), &from) ||
+			!asn1_seconds(X509_get0_notAfter(certificate), &to))
 			return refuse(reason, "certificate %zu: its validity is not a time", i + 1);
 		if (from > chain->not_before)
 			chain->not_before = from;

@@ -2,7 +2,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include <openssl/asn1.h>
 #include <openssl/objects.h>
@@ -10,6 +9,7 @@
 #include <openssl/x509v3.h>
 
 #include "stirrup/tn_auth_list.h"
+#include "asn1_seconds.h"
 #include "extension.h"
 #include "reason.h"
 
@@ -95,16 +95,6 @@ static int allow(int ok, X509_STORE_CTX *context)
 	}
 }
 
-static bool seconds(const ASN1_TIME *time, int64_t *out)
-{
-	struct tm broken_down;
-
-	if (ASN1_TIME_to_tm(time, &broken_down) != 1)
-		return false;
-	*out = timegm(&broken_down);
-	return true;
-}
-
 static bool read_validity(struct certificate_path *path, const struct reason *reason)
 {
 	path->not_before = INT64_MIN;
@@ -114,8 +104,8 @@ static bool read_validity(struct certificate_path *path, const struct reason *re
 		char name[NAME_SIZE];
 		int64_t from, to;
 
-		if (!seconds(X509_get0_notBefore(certificate), &from) ||
-			!seconds(X509_get0_notAfter(certificate), &to))
+		if (!asn1_seconds(X509_get0_notBefore(certificate), &from) ||
+			!asn1_seconds(X509_get0_notAfter(certificate), &to))
 			return refuse(reason, "the validity of %s is not a time",
 				name_of(X509_get_subject_name(certificate), name));
 		path->not_before = from > path->not_before ? from : path->not_before;
@@ -132,8 +122,8 @@ static bool is_valid_at(const struct certificate_path *path, int64_t now, const 
 		int64_t from = now, to = now;
 		char name[NAME_SIZE];
 
-		seconds(X509_get0_notBefore(certificate), &from);
-		seconds(X509_get0_notAfter(certificate), &to);
+		asn1_seconds(X509_get0_notBefore(certificate), &from);
+		asn1_seconds(X509_get0_notAfter(certificate), &to);
 		if (from <= now && now <= to)
 			continue;
 		return refuse(reason, "%s %s", now < from ? "not yet valid:" : "expired:",

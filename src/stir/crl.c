@@ -2,7 +2,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <openssl/asn1.h>
 #include <openssl/bio.h>
@@ -11,6 +10,7 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
+#include "asn1_seconds.h"
 #include "reason.h"
 
 struct crl {
@@ -21,16 +21,6 @@ struct crl {
 };
 
 static const char begin_crl[] = "-----BEGIN X509 CRL-----";
-
-static bool seconds(const ASN1_TIME *time, int64_t *out)
-{
-	struct tm broken_down;
-
-	if (time == NULL || ASN1_TIME_to_tm(time, &broken_down) != 1)
-		return false;
-	*out = timegm(&broken_down);
-	return true;
-}
 
 /* --- Form --- */
 
@@ -121,8 +111,8 @@ static bool read_number(struct crl *crl, const struct reason *reason)
 
 static bool read_dates(struct crl *crl, const struct reason *reason)
 {
-	if (!seconds(X509_CRL_get0_lastUpdate(crl->list), &crl->this_update) ||
-		!seconds(X509_CRL_get0_nextUpdate(crl->list), &crl->next_update))
+	if (!asn1_seconds(X509_CRL_get0_lastUpdate(crl->list), &crl->this_update) ||
+		!asn1_seconds(X509_CRL_get0_nextUpdate(crl->list), &crl->next_update))
 		return refuse(
 			reason, "lacks a thisUpdate or nextUpdate that is a time (RFC 5280 section 5.1.2.5)");
 	return true;
@@ -226,6 +216,11 @@ size_t crl_entries(const struct crl *crl)
 	int count = sk_X509_REVOKED_num(X509_CRL_get_REVOKED(crl->list));
 
 	return count < 0 ? 0 : (size_t)count;
+}
+
+int64_t crl_this_update(const struct crl *crl)
+{
+	return crl->this_update;
 }
 
 int64_t crl_next_update(const struct crl *crl)

@@ -1,5 +1,6 @@
 #include "stirrup/trust.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <openssl/err.h>
@@ -7,6 +8,7 @@
 
 #include "stirrup/certificate_key.h"
 #include "stirrup/certificate_pem.h"
+#include "asn1_seconds.h"
 #include "certificate_path.h"
 #include "reason.h"
 #include "trust_state.h"
@@ -242,4 +244,43 @@ bool trust_set_crl(struct trust *trust, struct span crl, struct span signer_chai
 	anchors_clear(&pa);
 	ERR_clear_error();
 	return ok;
+}
+
+/* --- What ends --- */
+
+struct visit {
+	void (*call)(void *context, const char *what, bool is_crl, int64_t begins, int64_t ends);
+	void *context;
+};
+
+static void visit_certificates(
+	const struct visit *visit, const char *kind, const STACK_OF(X509) *certificates)
+{
+	for (int i = 0; i < sk_X509_num(certificates); i++) {
+		const X509 *certificate = sk_X509_value(certificates, i);
+		char name[NAME_SIZE], what[NAME_SIZE + 32];
+		int64_t begins, ends;
+
+		if (!asn1_seconds(X509_get0_notBefore(certificate), &begins) ||
+			!asn1_seconds(X509_get0_notAfter(certificate), &ends))
+			continue;
+		snprintf(what, sizeof what, "%s %s", kind, subject_of(certificate, name));
+		visit->call(visit->context, what, false, begins, ends);
+	}
+}
+
+void trust_each_end(const struct trust *trust,
+	void (*visit)(void *context, const char *what, bool is_crl, int64_t begins, int64_t ends), void *context)
+{
+	struct visit each = { visit, context };
+
+	visit_certificates(&each, "root", trust->anchors.roots);
+	visit_certificates(&each, "intermediate", trust->anchors.intermediates);
+	for (size_t i = 0; i < trust->crl_count; i++) {
+		const struct crl *crl = trust->crls[i];
+		char name[NAME_SIZE], what[NAME_SIZE + 32];
+
+		snprintf(what, sizeof what, "revocation list of %s", name_of(crl_issuer(crl), name));
+		visit(context, what, true, crl_this_update(crl), crl_next_update(crl));
+	}
 }

@@ -1,6 +1,7 @@
 """A reload changes everything or nothing, and no call notices."""
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -129,3 +130,35 @@ def test_a_reload_while_the_signer_is_stopped_does_not_stop_the_calls():
             if stirrup.children().get("signer") == signer:
                 os.kill(signer, signal.SIGCONT)
         wait_until(lambda: client.call().has("Identity"), 10, "signatures again")
+
+
+# ---- what ends by its own date ----
+
+
+def in_days(days):
+    return time.strftime("%Y%m%d%H%M%SZ", time.gmtime(time.time() + days * 86400))
+
+
+def test_a_certificate_that_is_about_to_expire_is_told_once():
+    with Stirrup() as stirrup:
+        def told():
+            return re.findall(r"signer: (\w+): credential beta: its certificates expire (in \d+ \w+), 2", stirrup.log())
+
+        def replace_beta(days):
+            subprocess.run([ROOT / "tests/pki/make-pki.sh", "--name", "beta", "--spc", "5678", "--not-before", in_days(-90),
+                            "--not-after", in_days(days), stirrup.directory / "pki"], check=True, timeout=60)
+
+        def reload(generation):
+            stirrup.reload()
+            stirrup.wait_for_log(f"generation {generation} serves", 8)
+
+        replace_beta(40)
+        reload(2)
+        assert told() == []
+        replace_beta(12.5)
+        reload(3)
+        wait_until(lambda: told() == [("warning", "in 12 days")], 5, "a warning")
+        reload(4)
+        replace_beta(0.9)
+        reload(5)
+        wait_until(lambda: told() == [("warning", "in 12 days"), ("error", "in 21 hours")], 5, "an error")

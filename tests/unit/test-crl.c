@@ -446,6 +446,52 @@ static void test_wants_anchors_of_the_sti_pa(void **state)
 
 /* --- Dates and numbers --- */
 
+struct ends {
+	size_t count;
+	char what[8][160];
+	bool is_crl[8];
+	int64_t begins[8], ends[8];
+};
+
+static void note_end(void *context, const char *what, bool is_crl, int64_t begins, int64_t ends)
+{
+	struct ends *seen = context;
+	size_t i = seen->count++;
+
+	assert_true(i < 8);
+	snprintf(seen->what[i], sizeof seen->what[i], "%s", what);
+	seen->is_crl[i] = is_crl;
+	seen->begins[i] = begins;
+	seen->ends[i] = ends;
+}
+
+static void test_tells_all_that_ends(void **state)
+{
+	const struct fixture *f = *state;
+	const struct lab_crl crl = { .number = 1, .next_update = LAB_NOW + 100 };
+	struct trust *trust = new_trust(f);
+	char *pem = pem_of(f->intermediate.certificate, NULL), why[200];
+	struct ends seen = { 0 };
+
+	assert_true(trust_add_anchors(trust, span_of(pem), why, sizeof why));
+	expect_set(f, trust, &crl);
+	trust_each_end(trust, note_end, &seen);
+	assert_int_equal(seen.count, 3);
+	assert_string_equal(seen.what[0], "root /O=Lab/CN=STI-CA root");
+	assert_string_equal(seen.what[1], "intermediate /O=Lab/CN=STI-CA");
+	assert_string_equal(seen.what[2], "revocation list of /O=STI-PA/CN=CRL signer");
+	for (size_t i = 0; i < 2; i++) {
+		assert_false(seen.is_crl[i]);
+		assert_int_equal(seen.begins[i], LAB_NOW - PKI_DAY);
+		assert_int_equal(seen.ends[i], LAB_NOW + 90 * PKI_DAY);
+	}
+	assert_true(seen.is_crl[2]);
+	assert_int_equal(seen.begins[2], LAB_NOW - 3600);
+	assert_int_equal(seen.ends[2], LAB_NOW + 100);
+	trust_free(trust);
+	free(pem);
+}
+
 static void test_counts_until_next_update_and_grace(void **state)
 {
 	const struct fixture *f = *state;
@@ -787,6 +833,7 @@ int main(void)
 		cmocka_unit_test(test_wants_the_signer_under_the_anchors_of_the_sti_pa),
 		cmocka_unit_test(test_takes_the_signer_from_the_anchors),
 		cmocka_unit_test(test_wants_anchors_of_the_sti_pa),
+		cmocka_unit_test(test_tells_all_that_ends),
 		cmocka_unit_test(test_counts_until_next_update_and_grace),
 		cmocka_unit_test(test_keeps_the_last_good_one),
 		cmocka_unit_test(test_takes_the_very_same_again),
