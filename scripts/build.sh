@@ -3,7 +3,7 @@
 # the top of the tree as the working directory.
 
 PACKAGES_BUILD="autoconf automake gcc libc6-dev make pkg-config
-	libconfig-dev libcurl4-openssl-dev libjansson-dev liblmdb-dev libsofia-sip-ua-dev libssl-dev"
+	libc-ares-dev libconfig-dev libcurl4-openssl-dev libjansson-dev liblmdb-dev libsofia-sip-ua-dev libssl-dev"
 # SIPp calls, secsipidx verifies, openssl makes the throw-away PKI.
 PACKAGES_CALL="openssl secsipidx sip-tester"
 PACKAGES_TEST="kamailio kamailio-secsipid-modules libcmocka-dev python3"
