@@ -20,6 +20,7 @@ struct generation {
 	uint32_t number;
 	struct config *config;
 	char (*listener_texts)[NET_TEXT_SIZE]; /* "192.0.2.1:5060", one for each of config->listeners */
+	bool forwards;                   /* there are peers of another mode than redirect */
 	unsigned users;
 };
 struct generation *generation_new(uint32_t number, struct config *config); /* takes config; one user */
@@ -34,6 +35,7 @@ struct call {
 	struct call_digest digest;
 	struct generation *generation;   /* a reference */
 	const struct peer *peer;         /* of that generation */
+	int listener;                    /* of its configuration: where the INVITE came in */
 	struct sign_decision decision;   /* service "sign" */
 	struct verification *verification; /* service "verify": owned; NULL */
 	bool learned;                    /* facts that it waits for have come */

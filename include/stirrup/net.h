@@ -18,6 +18,9 @@ unsigned net_port(const struct sockaddr_storage *address);
 void net_set_port(struct sockaddr_storage *address, unsigned port);
 socklen_t net_length(const struct sockaddr_storage *address);
 
+/* The same family and address. */
+bool net_same_host(const struct sockaddr_storage *one, const struct sockaddr_storage *other);
+
 /* The same family, address and port. */
 bool net_same_endpoint(const struct sockaddr_storage *one, const struct sockaddr_storage *other);
 

@@ -2,6 +2,7 @@
 #ifndef STIRRUP_NETWORK_H
 #define STIRRUP_NETWORK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
 
@@ -10,5 +11,8 @@ struct network {
 	uint8_t address[16];      /* the first 4 octets for AF_INET; host bits zero */
 	unsigned prefix;          /* bits */
 };
+
+/* IPv4-mapped IPv6 addresses count as IPv4. */
+bool network_has(const struct network *network, const struct sockaddr *address);
 
 #endif

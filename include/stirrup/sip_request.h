@@ -35,6 +35,9 @@ bool sip_request_read(struct sip_request *request, const sip_t *sip);
 /* The value of a header field as received, without its name and the white space around it. */
 struct span sip_header_value(const void *header);
 
+/* The message as received, but for a topmost Via that was told where it came from. Returns its length; 0 when it does not fit. */
+size_t sip_message_bytes(char *out, size_t size, msg_t *message);
+
 /* Makes a message of its bytes as Sofia's transports do. (msg_make() would do it in one call, but aborts where a header
  * that may stand once stands twice.) Broken ones, too: see their flags. The caller owns it; NULL when memory is out. */
 msg_t *sip_message_parse(struct span bytes);

@@ -20,7 +20,7 @@
 #define SOCKETS_WORKERS_MAX 64
 #define SOCKETS_DATAGRAMS_MAX 16 /* read at once */
 
-/* Whether a peer may speak from source on that listener of the current configuration. */
+/* Whether source may speak to that listener of the current configuration. */
 typedef bool sockets_listed(const struct sockaddr *source, int listener);
 
 /* Which worker of how many this is. Called once, before anything else. */
@@ -35,6 +35,12 @@ void sockets_map(const struct config *config);
 
 /* The slot of this transport and address, -1 without. */
 int sockets_slot(const struct listener *listener);
+
+/* What the slot is bound to. Borrowed. */
+const struct sockaddr_storage *sockets_address(int slot);
+
+/* Which worker has the calls of that Call-ID. */
+unsigned sockets_owner(struct span call_id);
 
 /* Where to send other workers' datagrams. */
 void sockets_set_handover_write(unsigned worker, int fd);

@@ -11,7 +11,6 @@ enum verdict {
 	/* what the configuration says */
 	VERDICT_NOT_ENABLED,           /* no credential signs for this peer */
 	VERDICT_POLICY,                /* the level is "unsigned" or "reject" */
-	VERDICT_NOT_BUILT,             /* the peer's service or mode is not in this version */
 	/* what the request says; the numbers count for verification, too */
 	VERDICT_ALREADY_SIGNED,        /* carries a "shaken" Identity */
 	VERDICT_ANONYMOUS,             /* no number: anonymous From and no usable P-Asserted-Identity */
@@ -19,6 +18,9 @@ enum verdict {
 	VERDICT_STALE_DATE,            /* RFC 8224 4.1 */
 	VERDICT_NO_CONTACT,            /* every Contact would equal the Request-URI or us (RFC 3261 8.3) */
 	VERDICT_CANCELLED,             /* the caller gave up while the call waited */
+	VERDICT_MALFORMED_REQUEST,     /* it can be answered, but not be sent on */
+	VERDICT_TOO_LARGE,             /* with what is added to it, it fits into no message */
+	VERDICT_LOOP,                  /* it came back to us (RFC 5393), or Max-Forwards is used up */
 	/* what the credential says */
 	VERDICT_CREDENTIAL_REFUSED,    /* failed its checks at load */
 	VERDICT_CERTIFICATE_EXPIRED,
@@ -29,6 +31,8 @@ enum verdict {
 	VERDICT_SIGNER_FAILED,         /* the signature could not be made */
 	VERDICT_SIGNER_TIMEOUT,        /* no answer within signer.deadline */
 	VERDICT_SIGNER_BUSY,           /* no place among the waiting calls */
+	VERDICT_NO_NEXT_HOP,           /* none of them has an address, or a listener to send from */
+	VERDICT_RELAY_BUSY,            /* no place among the requests in progress */
 
 	/* --- Verification: VERDICT_PASSED is the good one. --- */
 	VERDICT_PASSED,

@@ -68,13 +68,18 @@ socklen_t net_length(const struct sockaddr_storage *address)
 	return address->ss_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
 }
 
-bool net_same_endpoint(const struct sockaddr_storage *one, const struct sockaddr_storage *other)
+bool net_same_host(const struct sockaddr_storage *one, const struct sockaddr_storage *other)
 {
-	if (one->ss_family != other->ss_family || net_port(one) != net_port(other))
+	if (one->ss_family != other->ss_family)
 		return false;
 	if (one->ss_family == AF_INET)
 		return ((const struct sockaddr_in *)one)->sin_addr.s_addr ==
 			((const struct sockaddr_in *)other)->sin_addr.s_addr;
 	return memcmp(&((const struct sockaddr_in6 *)one)->sin6_addr,
 		       &((const struct sockaddr_in6 *)other)->sin6_addr, sizeof(struct in6_addr)) == 0;
+}
+
+bool net_same_endpoint(const struct sockaddr_storage *one, const struct sockaddr_storage *other)
+{
+	return net_same_host(one, other) && net_port(one) == net_port(other);
 }

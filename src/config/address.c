@@ -250,3 +250,10 @@ bool network_of(struct network *out, const struct sockaddr *address)
 	}
 	return false;
 }
+
+bool network_has(const struct network *network, const struct sockaddr *address)
+{
+	struct network one;
+
+	return network_of(&one, address) && network_holds(network, &one);
+}

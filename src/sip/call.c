@@ -19,6 +19,8 @@ struct generation *generation_new(uint32_t number, struct config *config)
 	}
 	for (size_t i = 0; i < config->listener_count; i++)
 		net_text(generation->listener_texts[i], (const struct sockaddr *)&config->listeners[i].address);
+	for (size_t i = 0; i < config->peer_count; i++)
+		generation->forwards = generation->forwards || config->peers[i].mode != MODE_REDIRECT;
 	generation->number = number;
 	generation->config = config;
 	generation->users = 1;

@@ -1,4 +1,7 @@
 #include "worker_state.h"
+#include "forward.h"
+#include "outgoing.h"
+#include "relay.h"
 
 #include <stdio.h>
 
@@ -31,25 +34,6 @@ static void answer_now(struct worker *worker, struct call *call, unsigned status
 	call_release(call);
 }
 
-static bool is_built(const struct peer *peer)
-{
-	return peer->mode == MODE_REDIRECT;
-}
-
-static void refuse_not_built(struct worker *worker, struct call *call)
-{
-	struct call_outcome outcome = {
-		.result = "rejected",
-		.verdict = VERDICT_NOT_BUILT,
-		.rule = "this version signs and verifies by redirect only",
-		.status = 503,
-	};
-
-	call->decision = (struct sign_decision){ .customer = -1, .credential = -1 };
-	call_record_send(worker, call, &outcome);
-	answer_now(worker, call, 503);
-}
-
 /* A repeat of an answered INVITE gets the same bytes; one of a waiting INVITE gets nothing, as the answer is on its
  * way (a 100 would stop the repeats that a lost answer needs: RFC 3261 section 8.2.7). */
 static bool is_repeat(struct worker *worker, struct call *call)
@@ -57,9 +41,12 @@ static bool is_repeat(struct worker *worker, struct call *call)
 	struct span answer;
 
 	if (answer_memo_find(worker->memo, &call->digest, &answer)) {
-		reply_path_send(&call->path, answer);
+		if (!forward_repeat(worker, answer))
+			reply_path_send(&call->path, answer);
 		return true;
 	}
+	if (call->generation->forwards && relay_repeat(worker, &call->digest))
+		return true;
 	return waiting_calls_find(worker->waiting, &call->digest) != NULL;
 }
 
@@ -77,7 +64,7 @@ static void serve(struct worker *worker, struct call *call)
 
 static bool is_ready(const struct worker *worker, const struct peer *peer)
 {
-	if (!is_built(peer) || worker->stopping)
+	if (worker->stopping)
 		return false;
 	switch (peer->service) {
 	case SERVICE_SIGN:
@@ -92,8 +79,6 @@ static void on_invite(struct worker *worker, struct call *call)
 {
 	if (is_repeat(worker, call))
 		call_release(call);
-	else if (!is_built(call->peer))
-		refuse_not_built(worker, call);
 	else
 		serve(worker, call);
 }
@@ -147,6 +132,7 @@ static bool open_call(struct worker *worker, struct call *call, nta_agent_t *age
 	call->peer = config_peer_for(generation->config, (const struct sockaddr *)&arrival->source, arrival->listener);
 	if (call->peer == NULL || !digest_of(worker, call))
 		return false;
+	call->listener = arrival->listener;
 	call->generation = generation_ref(generation);
 	net_text(call->source, (const struct sockaddr *)&arrival->source);
 	reply_path_open(&call->path, agent, message, &call->request, arrival);
@@ -179,13 +165,26 @@ static bool needs_nothing(const sip_t *sip)
 	return sip == NULL || sip->sip_request == NULL || sip->sip_request->rq_method == sip_method_ack;
 }
 
+/* By a connection: Sofia has framed it and read it. */
+static bool is_in_transit(struct worker *worker, msg_t *message)
+{
+	static char bytes[MESSAGE_BYTES_MAX];
+	size_t length = worker->generation->forwards ? sip_message_bytes(bytes, sizeof bytes, message) : 0;
+
+	return length > 0 && transit_take(worker, (struct span){ bytes, length }, message);
+}
+
 int service_on_message(nta_agent_magic_t *magic, nta_agent_t *agent, msg_t *message, sip_t *sip)
 {
-	if (needs_nothing(sip))
-		msg_destroy(message);
-	else
-		serve_request((struct worker *)magic, agent, message, sip);
-	signer_client_flush((struct worker *)magic);
+	struct worker *worker = (struct worker *)magic;
+
+	if (!is_in_transit(worker, message)) {
+		if (needs_nothing(sip))
+			msg_destroy(message);
+		else
+			serve_request(worker, agent, message, sip);
+	}
+	worker_end_turn(worker);
 	return 0;
 }
 
@@ -245,10 +244,14 @@ void service_on_datagram(struct span datagram, void *context)
 {
 	struct worker *worker = context;
 	const struct arrival *arrival = sockets_arrival();
-	msg_t *message = sip_message_parse(datagram);
-	sip_t *sip = message == NULL ? NULL : sip_object(message);
+	msg_t *message;
+	sip_t *sip;
 	const char *status_line;
 
+	if (worker->generation->forwards && transit_take(worker, datagram, NULL))
+		return;
+	message = sip_message_parse(datagram);
+	sip = message == NULL ? NULL : sip_object(message);
 	if (needs_nothing(sip)) {
 		if (message != NULL)
 			msg_destroy(message);

@@ -133,3 +133,33 @@ msg_t *sip_message_parse(struct span bytes)
 	msg_extract(message);
 	return message;
 }
+
+/* Of a comma list, the first item has the whole line, the others an empty one; where the first was changed its line is gone,
+ * and all of them are printed. */
+size_t sip_message_bytes(char *out, size_t size, msg_t *message)
+{
+	const void *covered = NULL; /* the class of headers whose list has its line */
+	size_t used = 0;
+
+	for (const msg_header_t *header = *msg_chain_head(message); header != NULL; header = header->sh_succ) {
+		const msg_common_t *common = header->sh_common;
+		issize_t length;
+
+		if (common->h_data != NULL && common->h_len > 0) {
+			if (common->h_len > size - used)
+				return 0;
+			memcpy(out + used, common->h_data, common->h_len);
+			used += common->h_len;
+			covered = common->h_class;
+			continue;
+		}
+		if (common->h_data != NULL && covered == common->h_class)
+			continue;
+		covered = NULL;
+		length = msg_header_e(out + used, size - used, header, 0);
+		if (length < 0 || (size_t)length >= size - used)
+			return 0;
+		used += (size_t)length;
+	}
+	return used;
+}

@@ -103,6 +103,11 @@ void sockets_map(const struct config *config)
 	}
 }
 
+const struct sockaddr_storage *sockets_address(int slot)
+{
+	return &sockets.slots[slot].address;
+}
+
 void sockets_set_handover_write(unsigned worker, int fd)
 {
 	if (worker < SOCKETS_WORKERS_MAX)
@@ -178,7 +183,7 @@ static unsigned scan_head(const char *data, size_t length, struct span *call_id)
 }
 
 /* FNV-1a: any worker of any build must name the same owner. */
-static unsigned owner_of(struct span call_id)
+unsigned sockets_owner(struct span call_id)
 {
 	uint32_t hash = 2166136261u;
 
@@ -261,7 +266,7 @@ static bool accept_datagram(int index, struct span datagram)
 		refuse_oversized(index, datagram);
 		return false;
 	}
-	owner = owner_of(call_id);
+	owner = sockets_owner(call_id);
 	if (owner != sockets.worker && sockets.handover_write[owner] >= 0) {
 		hand_over(owner, datagram);
 		return false;
@@ -346,6 +351,13 @@ static int slot_of_connection(int s)
 		return -1;
 	for (int i = 0; i < sockets.slot_count; i++)
 		if (sockets.slots[i].transport != TRANSPORT_UDP && net_same_endpoint(&sockets.slots[i].address, &local))
+			return i;
+	/* One that we made ourselves has a port of its own, and the address that the kernel's routes gave it. */
+	for (int i = 0; i < sockets.slot_count; i++)
+		if (sockets.slots[i].transport != TRANSPORT_UDP && net_same_host(&sockets.slots[i].address, &local))
+			return i;
+	for (int i = 0; i < sockets.slot_count; i++)
+		if (sockets.slots[i].transport != TRANSPORT_UDP && sockets.slots[i].address.ss_family == local.ss_family)
 			return i;
 	return -1;
 }

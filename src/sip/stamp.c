@@ -1,5 +1,6 @@
 #include "stamp.h"
 
+#include <ctype.h>
 #include <string.h>
 
 #include "stirrup/name_addr.h"
@@ -191,6 +192,20 @@ static bool keeps_claims(const struct call *call, enum verdict reason)
 	return call->peer->trusted && claimed && wants_identity(reason);
 }
 
+/* The third part of a token, where it is one and of the length that ES256 has. */
+static struct span signature_of(struct span token)
+{
+	const char *dot = token.length == 0 ? NULL : memrchr(token.at, '.', token.length);
+	struct span signature = { dot == NULL ? token.at : dot + 1, 0 };
+	size_t length = dot == NULL ? 0 : (size_t)(token.at + token.length - (dot + 1));
+
+	for (size_t i = 0; i < length; i++)
+		if (!isalnum((unsigned char)signature.at[i]) && signature.at[i] != '-' && signature.at[i] != '_')
+			return signature;
+	signature.length = length == 86 ? length : 0;
+	return signature;
+}
+
 /* RFC 9410: one for each failing Identity; which one, where there are several. */
 static void stamp_reasons(struct stamps *stamps, const struct verification *verification)
 {
@@ -204,6 +219,7 @@ static void stamp_reasons(struct stamps *stamps, const struct verification *veri
 
 		if (!verdict_refuses_token(identity->verdict) || reason_header_write(out, size, identity->verdict, ppi) == 0)
 			continue;
+		stamps->signatures[stamps->reason_count] = signature_of(ppi);
 		stamps->verdicts[stamps->reason_count] = (uint8_t)identity->verdict;
 		stamps->reasons[stamps->reason_count++] = keep(stamps);
 	}

@@ -26,6 +26,7 @@ struct stamps {
 	struct span reasons[VERIFY_IDENTITIES_MAX + 1]; /* towards the caller */
 	size_t reason_count;
 	uint8_t verdicts[VERIFY_IDENTITIES_MAX + 1];    /* enum verdict, of each of them */
+	struct span signatures[VERIFY_IDENTITIES_MAX + 1]; /* of their tokens, as received; empty: none that can be repeated */
 	char text[STAMP_TEXT_BYTES];       /* which all the above borrow */
 	size_t used;
 };

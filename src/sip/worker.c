@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include <sofia-sip/msg_types.h>
@@ -15,6 +16,10 @@
 #include "stirrup/child.h"
 #include "stirrup/clock.h"
 #include "stirrup/log.h"
+#include "b2bua.h"
+#include "outgoing.h"
+#include "probe.h"
+#include "relay.h"
 #include "worker_state.h"
 
 #define MESSAGE_MAX 65536            /* a UDP message may have 65,535 octets (RFC 3261 section 18.1.1) */
@@ -38,13 +43,24 @@ static struct worker worker = {
 	.handed_over = -1,
 	.ticker = -1,
 	.judging = -1,
+	.housekeeper = -1,
 };
 
 /* --- Sofia-SIP --- */
 
 static bool is_listed(const struct sockaddr *source, int listener)
 {
-	return config_peer_for(worker.generation->config, source, listener) != NULL;
+	const struct generation *generation = worker.generation;
+
+	if (config_peer_for(generation->config, source, listener) != NULL)
+		return true;
+	return generation->forwards && outgoing_is_known(&worker, generation->config, source, listener);
+}
+
+void worker_end_turn(struct worker *ended)
+{
+	b2bua_flush(ended);
+	signer_client_flush(ended);
 }
 
 /* It would print what peers send to standard error. */
@@ -94,14 +110,14 @@ static void keep_sofia_from_reading_udp(void)
 static int on_datagrams(su_root_magic_t *magic, su_wait_t *wait, su_wakeup_arg_t *slot)
 {
 	sockets_read((int)(intptr_t)slot, service_on_datagram, &worker);
-	signer_client_flush(&worker);
+	worker_end_turn(&worker);
 	return 0;
 }
 
 static int on_handed_over(su_root_magic_t *magic, su_wait_t *wait, su_wakeup_arg_t *argument)
 {
 	sockets_read_handed_over(worker.handed_over, service_on_datagram, &worker);
-	signer_client_flush(&worker);
+	worker_end_turn(&worker);
 	return 0;
 }
 
@@ -192,6 +208,67 @@ static void say(enum child_message_kind kind, uint32_t generation)
 		log_error("cannot talk to the supervisor: %s", strerror(errno));
 }
 
+/* Whoever is sent to is looked after ten times a second. */
+#define HOUSEKEEPING_NS 100000000
+#define SWEPT_PER_TURN 64          /* of the dialog store */
+#define RELAYS_MAX 262144
+
+static int on_housekeeping(su_root_magic_t *magic, su_wait_t *wait, su_wakeup_arg_t *argument)
+{
+	uint64_t expirations;
+
+	if (read(worker.housekeeper, &expirations, sizeof expirations) < 0)
+		return 0;
+	relays_tick(&worker);
+	hops_tick(worker.hops, monotonic_us());
+	if (worker.dialogs != NULL)
+		dialog_store_sweep(worker.dialogs, (uint32_t)(wall_us() / 1000000), SWEPT_PER_TURN);
+	worker_end_turn(&worker);
+	return 0;
+}
+
+static int on_hops(su_root_magic_t *magic, su_wait_t *wait, su_wakeup_arg_t *argument)
+{
+	hops_tick(worker.hops, monotonic_us());
+	return 0;
+}
+
+/* The process outlives a store that cannot be used: calls pass, and do not outlive it. */
+static void open_dialogs(const struct config *config)
+{
+	char why[256];
+
+	for (size_t i = 0; i < config->peer_count && worker.dialogs == NULL; i++) {
+		if (config->peers[i].mode != MODE_B2BUA)
+			continue;
+		worker.dialogs = dialog_store_open(config->dialog_store, config->dialog_store_bytes, why, sizeof why);
+		if (worker.dialogs == NULL)
+			log_error("calls do not outlive this process: %s", why);
+		break;
+	}
+}
+
+/* What sends calls on; begun with the first configuration that wants it. */
+static bool start_forwarding(void)
+{
+	struct itimerspec often = { .it_interval.tv_nsec = HOUSEKEEPING_NS, .it_value.tv_nsec = HOUSEKEEPING_NS };
+
+	if (worker.hops == NULL) {
+		worker.sealer = sealer_new(worker.secret, NULL);
+		worker.hops = hops_new(probe_send, &worker);
+		worker.relays = relays_new(RELAYS_MAX);
+		worker.housekeeper = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+		egress_on_failure(relay_connection_failed);
+		if (worker.sealer == NULL || worker.hops == NULL || worker.relays == NULL || worker.housekeeper < 0 ||
+			timerfd_settime(worker.housekeeper, 0, &often, NULL) != 0 ||
+			!watch(worker.housekeeper, on_housekeeping, NULL) || !watch(hops_fd(worker.hops), on_hops, NULL))
+			return false;
+	}
+	open_dialogs(worker.generation->config);
+	hops_configure(worker.hops, worker.generation->config);
+	return true;
+}
+
 static bool change_over(void)
 {
 	struct generation *old = worker.generation;
@@ -203,7 +280,7 @@ static bool change_over(void)
 	sockets_map(worker.generation->config);
 	generation_unref(old);
 	forget_listener_fds();
-	return true;
+	return !worker.generation->forwards || start_forwarding();
 }
 
 static int on_signer(su_root_magic_t *magic, su_wait_t *wait, su_wakeup_arg_t *argument)
@@ -252,7 +329,7 @@ static bool start(void)
 static void on_stop_tick(su_root_magic_t *magic, su_timer_t *timer, su_timer_arg_t *argument)
 {
 	call_record_flush(&worker);
-	if (waiting_calls_oldest(worker.waiting) == NULL)
+	if (waiting_calls_oldest(worker.waiting) == NULL && worker.record_backlog.length == 0)
 		su_root_break(worker.root);
 }
 
@@ -388,8 +465,16 @@ static void release_all(void)
 		waiting_calls_remove(worker.waiting, call);
 		call_release(&left);
 	}
+	relays_free(worker.relays);
 	if (worker.agent != NULL)
 		nta_agent_destroy(worker.agent);
+	if (worker.dialogs != NULL)
+		dialog_store_flush(worker.dialogs);
+	dialog_store_close(worker.dialogs);
+	hops_free(worker.hops);
+	sealer_free(worker.sealer);
+	if (worker.housekeeper >= 0)
+		close(worker.housekeeper);
 	deadlines_close(&worker);
 	waiting_calls_free(worker.waiting);
 	fetcher_client_close(&worker);

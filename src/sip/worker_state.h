@@ -12,9 +12,12 @@
 #include "stirrup/answer_memo.h"
 #include "stirrup/call.h"
 #include "stirrup/facts_table.h"
+#include "stirrup/dialog_store.h"
 #include "stirrup/fetcher.h"
+#include "stirrup/hops.h"
 #include "stirrup/record_queue.h"
 #include "stirrup/replay.h"
+#include "stirrup/seal.h"
 #include "stirrup/signer.h"
 #include "stamp.h"
 
@@ -53,10 +56,19 @@ struct worker {
 	uint64_t next_flight;
 	struct replay_table *replay;
 	int judging;                     /* an eventfd: there are calls whose facts have come; -1: none */
+	struct sealer *sealer;
+	struct hops *hops;
+	struct relays *relays;           /* requests in progress that are passed on with state */
+	struct dialog_store *dialogs;    /* NULL: none, or it cannot be opened */
+	int housekeeper;                 /* a timerfd: ten times a second, where calls are sent on; -1: none */
 	bool stopping, failed;
 	struct answer answer;            /* the one being made */
 	struct record_queue record_backlog; /* for the recorder: of this turn, or while it does not keep up */
 };
+
+/* --- worker.c --- */
+/* To be called by whoever has read from the network: sends and writes what one turn of the loop has gathered. */
+void worker_end_turn(struct worker *worker);
 
 /* --- service.c: what to do with a request, by its method --- */
 void service_on_datagram(struct span datagram, void *worker);
@@ -82,6 +94,10 @@ struct call_outcome {
 void call_conclude(struct worker *worker, struct call *call, const struct call_outcome *outcome);
 /* Ends a waiting call with 487. */
 void call_cancel(struct worker *worker, struct call *waiting);
+
+/* --- forward.c, b2bua.c: an INVITE that goes on. Take everything that *call owns. --- */
+void forward_invite(struct worker *worker, struct call *call, const struct call_outcome *outcome);
+void b2bua_invite(struct worker *worker, struct call *call, const struct call_outcome *outcome);
 
 /* --- redirect.c: final answers of our own --- */
 /* Answers, remembers, records; takes everything that *call owns. */

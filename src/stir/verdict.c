@@ -13,8 +13,6 @@ const char *verdict_word(enum verdict verdict)
 		return "not_enabled";
 	case VERDICT_POLICY:
 		return "policy";
-	case VERDICT_NOT_BUILT:
-		return "not_built";
 	case VERDICT_ALREADY_SIGNED:
 		return "already_signed";
 	case VERDICT_ANONYMOUS:
@@ -27,6 +25,12 @@ const char *verdict_word(enum verdict verdict)
 		return "no_contact";
 	case VERDICT_CANCELLED:
 		return "cancelled";
+	case VERDICT_MALFORMED_REQUEST:
+		return "malformed_request";
+	case VERDICT_TOO_LARGE:
+		return "too_large";
+	case VERDICT_LOOP:
+		return "loop";
 	case VERDICT_CREDENTIAL_REFUSED:
 		return "credential_refused";
 	case VERDICT_CERTIFICATE_EXPIRED:
@@ -43,6 +47,10 @@ const char *verdict_word(enum verdict verdict)
 		return "signer_timeout";
 	case VERDICT_SIGNER_BUSY:
 		return "signer_busy";
+	case VERDICT_NO_NEXT_HOP:
+		return "no_next_hop";
+	case VERDICT_RELAY_BUSY:
+		return "relay_busy";
 	case VERDICT_PASSED:
 		return "passed";
 	case VERDICT_PENDING:
@@ -127,7 +135,6 @@ enum verdict_cause verdict_cause(enum verdict verdict)
 	case VERDICT_PENDING:
 		return CAUSE_NONE;
 	case VERDICT_NOT_ENABLED:
-	case VERDICT_NOT_BUILT:
 		return CAUSE_NOT_ENABLED;
 	case VERDICT_POLICY:
 		return CAUSE_POLICY;
@@ -137,6 +144,9 @@ enum verdict_cause verdict_cause(enum verdict verdict)
 	case VERDICT_STALE_DATE:
 	case VERDICT_NO_CONTACT:
 	case VERDICT_CANCELLED:
+	case VERDICT_MALFORMED_REQUEST:
+	case VERDICT_TOO_LARGE:
+	case VERDICT_LOOP:
 	case VERDICT_NO_IDENTITY:
 	case VERDICT_STALE_IAT:
 	case VERDICT_ORIG_MISMATCH:
@@ -161,6 +171,8 @@ enum verdict_cause verdict_cause(enum verdict verdict)
 	case VERDICT_SIGNER_FAILED:
 	case VERDICT_SIGNER_TIMEOUT:
 	case VERDICT_SIGNER_BUSY:
+	case VERDICT_NO_NEXT_HOP:
+	case VERDICT_RELAY_BUSY:
 	case VERDICT_FETCHER_TIMEOUT:
 	case VERDICT_FETCHER_BUSY:
 		return CAUSE_FAULT;
@@ -264,9 +276,14 @@ struct sip_status verdict_sip_status(enum verdict verdict)
 		return (struct sip_status){ 438, "Invalid Identity Header" };
 	case VERDICT_CANCELLED:
 		return (struct sip_status){ 487, "Request Terminated" };
+	case VERDICT_MALFORMED_REQUEST:
+		return (struct sip_status){ 400, "Bad Request" };
+	case VERDICT_TOO_LARGE:
+		return (struct sip_status){ 513, "Message Too Large" };
+	case VERDICT_LOOP:
+		return (struct sip_status){ 482, "Loop Detected" };
 	case VERDICT_PENDING:
 		return (struct sip_status){ 500, "Server Internal Error" };
-	case VERDICT_NOT_BUILT:
 		return (struct sip_status){ 501, "Not Implemented" };
 	case VERDICT_CREDENTIAL_REFUSED:
 	case VERDICT_CERTIFICATE_EXPIRED:
@@ -276,6 +293,8 @@ struct sip_status verdict_sip_status(enum verdict verdict)
 	case VERDICT_SIGNER_FAILED:
 	case VERDICT_SIGNER_TIMEOUT:
 	case VERDICT_SIGNER_BUSY:
+	case VERDICT_NO_NEXT_HOP:
+	case VERDICT_RELAY_BUSY:
 		return (struct sip_status){ 503, "Service Unavailable" };
 	case VERDICT_POLICY:
 		return (struct sip_status){ 603, "Decline" };
@@ -307,13 +326,15 @@ bool verdict_refuses_token(enum verdict verdict)
 	case VERDICT_SIGNED:
 	case VERDICT_NOT_ENABLED:
 	case VERDICT_POLICY:
-	case VERDICT_NOT_BUILT:
 	case VERDICT_ALREADY_SIGNED:
 	case VERDICT_ANONYMOUS:
 	case VERDICT_NUMBER_FORMAT:
 	case VERDICT_STALE_DATE:
 	case VERDICT_NO_CONTACT:
 	case VERDICT_CANCELLED:
+	case VERDICT_MALFORMED_REQUEST:
+	case VERDICT_TOO_LARGE:
+	case VERDICT_LOOP:
 	case VERDICT_CREDENTIAL_REFUSED:
 	case VERDICT_CERTIFICATE_EXPIRED:
 	case VERDICT_CERTIFICATE_NOT_YET_VALID:
@@ -322,6 +343,8 @@ bool verdict_refuses_token(enum verdict verdict)
 	case VERDICT_SIGNER_FAILED:
 	case VERDICT_SIGNER_TIMEOUT:
 	case VERDICT_SIGNER_BUSY:
+	case VERDICT_NO_NEXT_HOP:
+	case VERDICT_RELAY_BUSY:
 	case VERDICT_PASSED:
 	case VERDICT_PENDING:
 	case VERDICT_NO_IDENTITY:

@@ -84,21 +84,19 @@ void setup_take_sockets(struct setup *setup, struct setup *old)
 	}
 }
 
-static bool acks_matter(const struct config *config, int listener)
+/* Those of calls that are sent on come from the far side as well, on any listener. */
+static bool acks_matter(const struct config *config)
 {
-	for (size_t i = 0; i < config->peer_count; i++) {
-		const struct peer *peer = &config->peers[i];
-
-		if (peer->mode != MODE_REDIRECT && (peer->listener == -1 || peer->listener == listener))
+	for (size_t i = 0; i < config->peer_count; i++)
+		if (config->peers[i].mode != MODE_REDIRECT)
 			return true;
-	}
 	return false;
 }
 
 void setup_filter(struct setup *setup)
 {
 	for (size_t i = 0; i < setup->socket_count; i++)
-		listen_drop_acks(&setup->sockets[i], !acks_matter(setup->config, (int)i));
+		listen_drop_acks(&setup->sockets[i], !acks_matter(setup->config));
 }
 
 void setup_free(struct setup *setup)

@@ -1,0 +1,165 @@
+#include "outgoing.h"
+
+#include "stirrup/egress.h"
+#include "stirrup/log.h"
+#include "stirrup/name_addr.h"
+#include "stirrup/seal.h"
+#include "stirrup/sip_date.h"
+#include "stirrup/sip_uri.h"
+#include "stirrup/verstat.h"
+
+static void put_asserted(struct sip_edit *edit, const struct stamps *stamps)
+{
+	size_t nth = 0;
+
+	for (size_t i = sip_head_find(edit->head, HEADER_P_ASSERTED_IDENTITY, 0); i < edit->head->count;
+		i = sip_head_find(edit->head, HEADER_P_ASSERTED_IDENTITY, i + 1), nth++) {
+		struct span value = nth < stamps->asserted_count ? stamps->asserted[nth] : (struct span){ "", 0 };
+		struct span received = edit->head->lines[i].value;
+
+		if (value.length == 0)
+			sip_edit_drop(edit, i);
+		else if (value.length != received.length || memcmp(value.at, received.at, value.length) != 0)
+			sip_edit_replace(edit, i, value);
+	}
+}
+
+static void put_stamps(struct sip_edit *edit, const struct stamps *stamps)
+{
+	if (stamps->asserted_count > 0)
+		put_asserted(edit, stamps);
+	if (stamps->from.length > 0)
+		sip_edit_replace(edit, sip_head_find(edit->head, HEADER_FROM, 0), stamps->from);
+	if (stamps->drops_claimed)
+		sip_edit_drop_all(edit, HEADER_CLAIMED);
+	for (size_t i = 0; i < stamps->added_count; i++)
+		sip_edit_append(edit, stamps->added[i].name, stamps->added[i].value);
+}
+
+static bool has_date(const struct sip_head *head)
+{
+	for (size_t i = 0; i < head->count; i++)
+		if (span_is_caseless(head->lines[i].name, "Date"))
+			return true;
+	return false;
+}
+
+void outgoing_result(struct sip_edit *edit, const struct call_outcome *outcome)
+{
+	char date[SIP_DATE_SIZE];
+
+	if (outcome->stamps != NULL)
+		put_stamps(edit, outcome->stamps);
+	if (outcome->identity.length == 0)
+		return;
+	sip_edit_append(edit, "Identity", outcome->identity);
+	if (has_date(edit->head))
+		return;
+	sip_date_format(date, outcome->iat);
+	sip_edit_append(edit, "Date", span_of(date));
+}
+
+void outgoing_max_forwards(struct sip_edit *edit, const struct sip_basics *basics)
+{
+	size_t line = sip_head_find(edit->head, HEADER_MAX_FORWARDS, 0);
+	char text[8];
+	struct writer writer = writer_on(text, sizeof text);
+
+	writer_number(&writer, basics->max_forwards == 0 ? 0 : basics->max_forwards - 1);
+	if (line < edit->head->count)
+		sip_edit_replace(edit, line, (struct span){ text, writer_length(&writer) });
+	else
+		sip_edit_append(edit, "Max-Forwards", span_of("70"));
+}
+
+static uint64_t hash_of(struct span call_id)
+{
+	uint64_t hash = UINT64_C(14695981039346656037);
+
+	for (size_t i = 0; i < call_id.length; i++)
+		hash = (hash ^ (unsigned char)call_id.at[i]) * UINT64_C(1099511628211);
+	return hash;
+}
+
+size_t outgoing_hops(struct worker *worker, const struct generation *generation, const struct peer *peer,
+	const struct next_hop *other, struct span call_id, struct hop hops[HOPS_CHOSEN_MAX])
+{
+	const struct next_hop *list = other != NULL ? other : peer->next_hops;
+	size_t count = other != NULL ? 1 : peer->next_hop_count;
+	size_t chosen = hops_choose(worker->hops, list, count, hash_of(call_id), hops);
+	size_t usable = 0;
+
+	for (size_t i = 0; i < chosen; i++) {
+		struct egress egress;
+
+		if (egress_find(&egress, generation->config, hops[i].transport, hops[i].address.ss_family, peer->listener))
+			hops[usable++] = hops[i];
+	}
+	return usable;
+}
+
+/* verstat=VALUE is the last parameter of the number: what verstat_stamp() wrote. */
+bool outgoing_unstamp(char *out, size_t size, struct span from, uint8_t flags)
+{
+	static const struct tn nobody;
+	static const struct dial_plan none;
+	struct writer writer;
+	struct name_addr item;
+	struct span rest;
+	unsigned stamped, removed;
+
+	if ((flags & SEAL_FROM_STAMPED) == 0 ||
+		!verstat_stamp(out, size, from, &nobody, &none, "", &stamped, &removed) || removed == 0)
+		return false;
+	if ((flags & SEAL_FROM_BRACKETED) == 0)
+		return true;
+	rest = span_of(out);
+	if (!name_addr_next(&rest, &item) || item.uri.at == out || item.uri.at[-1] != '<')
+		return true;
+	writer = writer_on(out, size);
+	memmove(out + (item.uri.at - out) - 1, item.uri.at, item.uri.length);
+	writer.at += (size_t)(item.uri.at - out) - 1 + item.uri.length;
+	memmove(writer.at, item.params.at, item.params.length);
+	writer.at += item.params.length;
+	return writer_end(&writer);
+}
+
+static void refuse(struct span uri, const char *why)
+{
+	static struct log_limiter limiter;
+	unsigned long suppressed;
+
+	if (log_allowed(&limiter, &suppressed))
+		log_warning("a request within a call leads to %.*s, which %s (%lu more before)",
+			(int)(uri.length < 200 ? uri.length : 200), uri.at, why, suppressed);
+}
+
+bool outgoing_is_known(struct worker *worker, const struct config *config, const struct sockaddr *address, int listener)
+{
+	return config_may_speak(config, address, listener) ||
+		(worker->hops != NULL && hops_knows_address(worker->hops, address));
+}
+
+static bool is_reachable(struct worker *worker, const struct config *config, const struct sockaddr *address)
+{
+	for (size_t i = 0; i < config->listener_count; i++)
+		if (outgoing_is_known(worker, config, address, (int)i))
+			return true;
+	return false;
+}
+
+bool outgoing_target(struct worker *worker, const struct generation *generation, struct span uri,
+	struct outgoing_target *target)
+{
+	struct sip_uri parts;
+
+	if (!sip_uri_read(&parts, uri) || !sip_uri_endpoint(&parts, &target->address, &target->transport)) {
+		refuse(uri, "is no literal address of UDP or TCP");
+		return false;
+	}
+	if (!is_reachable(worker, generation->config, (const struct sockaddr *)&target->address)) {
+		refuse(uri, "is neither a peer's address, nor a next hop's, nor in any far_side");
+		return false;
+	}
+	return true;
+}

@@ -1,0 +1,38 @@
+/* outgoing.h: what an INVITE that goes on carries, whoever sends it on. */
+#ifndef STIRRUP_OUTGOING_H
+#define STIRRUP_OUTGOING_H
+
+#include "stirrup/sip_basics.h"
+#include "stirrup/sip_edit.h"
+#include "worker_state.h"
+
+#define MESSAGE_BYTES_MAX 65536
+
+/* The result of signing or verification: our Identity (and a Date where there was none, RFC 8224 section 6.1 step 3), what is
+ * stamped, what is claimed and does not go on. */
+void outgoing_result(struct sip_edit *edit, const struct call_outcome *outcome);
+
+/* One less (RFC 3261 section 16.6 step 3). */
+void outgoing_max_forwards(struct sip_edit *edit, const struct sip_basics *basics);
+
+/* The hops for a call in the order in which they are to be tried. */
+size_t outgoing_hops(struct worker *worker, const struct generation *generation, const struct peer *peer,
+	const struct next_hop *other, struct span call_id, struct hop hops[HOPS_CHOSEN_MAX]);
+
+/* Takes what verification wrote into From out of it again: the value as the caller sent it. False: it is as it came. */
+bool outgoing_unstamp(char *out, size_t size, struct span from, uint8_t flags);
+
+/* Whether the address may speak to that listener: a peer, a next hop (a resolved one, too), a far side. */
+bool outgoing_is_known(struct worker *worker, const struct config *config, const struct sockaddr *address, int listener);
+
+/* Where a request leads that has no Route any more but this URI (without <>). */
+struct outgoing_target {
+	struct sockaddr_storage address;
+	enum transport transport;
+};
+/* False for what leads nowhere that we may send to: no literal address, or not one of those who may speak within a call.
+ * The reason is logged (limited). */
+bool outgoing_target(struct worker *worker, const struct generation *generation, struct span uri,
+	struct outgoing_target *target);
+
+#endif

@@ -1,0 +1,75 @@
+/* relay_state.h: a request in progress, as relay.c and the modes see it. */
+#ifndef STIRRUP_RELAY_STATE_H
+#define STIRRUP_RELAY_STATE_H
+
+#include "relay.h"
+
+enum relay_state {
+	RELAY_CALLING,    /* sent, nothing heard (for a request other than INVITE: "trying") */
+	RELAY_PROCEEDING, /* a provisional response came */
+	RELAY_ACCEPTED,   /* an INVITE's 2xx has passed; further ones pass, too (RFC 6026) */
+	RELAY_FAILED,     /* an INVITE's other final response has passed; its ACK is awaited, repeats of it are acknowledged */
+	RELAY_OVER,       /* another request's final response has passed, and is repeated on demand */
+};
+
+struct relay {
+	struct relay *by_id, *by_digest, *by_merge; /* the next of the same hash */
+	struct relay *next, **link;                 /* with others that are due at about the same time */
+	uint64_t id;
+	uint64_t merge;                   /* hash of Call-ID, From tag and CSeq; 0: none */
+	struct call_digest digest;
+	struct generation *generation;    /* a reference */
+	const struct peer *peer;
+	enum relay_kind kind;
+	enum relay_state state;
+	bool is_invite;
+	bool acknowledged;                /* RELAY_FAILED: the ACK has come */
+	bool cancel_wanted, cancel_sent, cancel_answered;
+	bool reasons_sent;
+	bool by_size;                     /* goes by TCP because it is long */
+	bool from_caller;
+	bool shows_contact;
+	uint8_t flags;
+	uint16_t customer;
+	uint32_t mark;                    /* of our own token: watch.h */
+	int listener;                     /* that the request came by */
+	uint64_t record;
+	struct dialog_key dialog;
+
+	/* Towards whoever sent it. */
+	struct reply_path path;
+	char tag[CALL_TAG_SIZE];          /* of answers of our own */
+	/* Texts, in one block. */
+	char *block;
+	struct span method, request_uri, received_uri, contact, record_route, far_call_id;
+	struct span vias, from, to, call_id, cseq, record_routes; /* whole lines of the request */
+	struct span reasons;              /* whole lines */
+	char *answer;                     /* the last response, as sent; NULL: none, or not to be repeated */
+	size_t answer_length;
+
+	/* Towards the next hop. */
+	struct hop *hops;
+	uint8_t hop_count, hop;           /* the one that is tried */
+	uint8_t attempt;                  /* counts what was sent under a branch of its own */
+	bool egress_given;
+	struct egress egress;
+	struct egress_wait wait;
+	char *rest;                       /* what is sent, behind the lines that are our own; NULL: not needed any more */
+	size_t rest_length;
+	char *acknowledgement;            /* RELAY_FAILED: the ACK that the next hop gets */
+	size_t acknowledgement_length;
+
+	int64_t due_us;                   /* monotonic */
+	int64_t deadline_us;              /* of the state */
+	int64_t interval_us;              /* of repeats */
+};
+
+/* --- What the modes make of it --- */
+
+/* b2bua.c: our Contact on the request, for the side that gets it. */
+void b2bua_put_contact(struct writer *writer, const struct relay *relay);
+/* The response for the other side; the dialog that it makes, changes or ends. */
+void b2bua_edit_response(struct worker *worker, const struct relay *relay, struct sip_edit *edit,
+	const struct sip_head *response, const struct sip_basics *basics);
+
+#endif

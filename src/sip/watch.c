@@ -1,0 +1,175 @@
+#include "watch.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "stirrup/log.h"
+#include "stirrup/name_addr.h"
+
+#define WHY_BYTES 512
+#define COUNTERS 1024
+
+static uint32_t hash_of(struct span text)
+{
+	uint32_t hash = 2166136261u;
+
+	for (size_t i = 0; i < text.length; i++)
+		hash = (hash ^ (unsigned char)text.at[i]) * 16777619u;
+	return hash == 0 ? 1 : hash;
+}
+
+/* The third part of a token: up to what cannot stand in it. */
+static struct span signature_of(struct span token)
+{
+	struct span signature = { token.at, 0 };
+	unsigned dots = 0;
+
+	while (token.length > 0 && dots < 2) {
+		dots += token.at[0] == '.';
+		token.at++;
+		token.length--;
+	}
+	signature.at = token.at;
+	while (signature.length < token.length && strchr(";\", \t\r\n", token.at[signature.length]) == NULL)
+		signature.length++;
+	return signature;
+}
+
+uint32_t watch_mark(struct span identity)
+{
+	return hash_of(signature_of(identity));
+}
+
+/* --- Reason --- */
+
+static struct span params_of(struct span reason)
+{
+	const char *semicolon = memchr(reason.at, ';', reason.length);
+
+	return semicolon == NULL ? (struct span){ reason.at, 0 } :
+				   (struct span){ semicolon, (size_t)(reason.at + reason.length - semicolon) };
+}
+
+static bool is_stir(struct span reason)
+{
+	struct span protocol = { reason.at, 0 };
+
+	while (protocol.length < reason.length && strchr("; \t\r\n", reason.at[protocol.length]) == NULL)
+		protocol.length++;
+	return span_is_caseless(protocol, "STIR");
+}
+
+void watch_edit(struct sip_edit *edit, const struct sip_head *response, uint32_t mark)
+{
+	for (size_t i = sip_head_find(response, HEADER_REASON, 0); mark != 0 && i < response->count;
+		i = sip_head_find(response, HEADER_REASON, i + 1)) {
+		struct span reason = response->lines[i].value, ppi;
+
+		if (is_stir(reason) && name_addr_param(params_of(reason), "ppi", &ppi) && watch_mark(ppi) == mark)
+			sip_edit_drop(edit, i);
+	}
+}
+
+/* --- Records --- */
+
+/* "438 Invalid Identity Header; Reason: STIR;cause=438": what a rejection says. */
+static struct span why(char *out, size_t size, const struct sip_head *response)
+{
+	struct writer writer = writer_on(out, size - 1);
+	bool whole = true;
+
+	if (response->status < 300)
+		return (struct span){ "", 0 };
+	writer_number(&writer, response->status);
+	writer_text(&writer, " ");
+	writer_span(&writer, response->phrase);
+	for (size_t i = sip_head_find(response, HEADER_REASON, 0); i < response->count && whole;
+		i = sip_head_find(response, HEADER_REASON, i + 1)) {
+		struct span value = response->lines[i].value;
+
+		whole = value.length + 10 < (size_t)(writer.end - writer.at);
+		if (whole) {
+			writer_text(&writer, "; Reason: ");
+			writer_span(&writer, value);
+		}
+	}
+	return (struct span){ out, writer_length(&writer) };
+}
+
+void watch_final(struct worker *worker, uint64_t record, const struct sip_head *response, const char *by)
+{
+	char text[WHY_BYTES];
+
+	call_record_final(worker, record, response->status, by, why(text, sizeof text, response));
+}
+
+/* --- Counters --- */
+
+struct counter {
+	uint32_t key;
+	unsigned long count;
+};
+static struct counter counters[COUNTERS];
+
+/* What says that somebody does not like an Identity, or the call itself: RFC 8224 section 6.2.2, RFC 8197, RFC 8688, and 603+
+ * with its Reason (ATIS-1000099). */
+static bool is_watched(const struct sip_head *response)
+{
+	switch (response->status) {
+	case 403:
+	case 428:
+	case 436:
+	case 437:
+	case 438:
+	case 603:
+	case 607:
+	case 608:
+		return true;
+	}
+	for (size_t i = sip_head_find(response, HEADER_REASON, 0); i < response->count;
+		i = sip_head_find(response, HEADER_REASON, i + 1))
+		if (is_stir(response->lines[i].value))
+			return true;
+	return false;
+}
+
+static unsigned long count(const char *by, const char *customer, unsigned status)
+{
+	char text[NET_TEXT_SIZE + 128];
+	uint32_t key;
+	size_t at;
+
+	snprintf(text, sizeof text, "%s/%.64s/%u", by, customer, status);
+	key = hash_of(span_of(text));
+	at = key % COUNTERS;
+	for (size_t tries = 0; tries < 8; tries++, at = (at + 1) % COUNTERS)
+		if (counters[at].count == 0 || counters[at].key == key) {
+			counters[at].key = key;
+			return ++counters[at].count;
+		}
+	return 1;
+}
+
+static bool is_power_of_two(unsigned long number)
+{
+	return (number & (number - 1)) == 0;
+}
+
+void watch_count(const struct peer *peer, uint16_t customer, const struct sip_head *response, const char *by)
+{
+	char text[WHY_BYTES], name[16];
+	struct span reason;
+	unsigned long times;
+
+	if (!is_watched(response))
+		return;
+	snprintf(name, sizeof name, "%04x", customer);
+	times = count(by, customer == 0 ? "" : name, response->status);
+	if (!is_power_of_two(times))
+		return;
+	reason = why(text, sizeof text, response);
+	if (response->status < 300)
+		reason = sip_head_value(response, HEADER_REASON);
+	log_notice("next hop %s: %.*s (peer %s, %lu times with this status and customer)", by, (int)reason.length, reason.at,
+		peer == NULL ? "unknown" : peer->name, times);
+}
