@@ -27,6 +27,10 @@ bool verstat_stamp(char *out, size_t size, struct span header, const struct tn *
 /* "<" uri ">" with verstat=value on it, whatever number it is, and without the ones that stood there. */
 bool verstat_stamp_uri(char *out, size_t size, struct span uri, const char *value);
 
+/* Copies a URI without any verstat: on its number, or among its parameters. False when it does not fit; *removed counts. */
+bool verstat_strip(char *out, size_t size, struct span uri, unsigned *removed);
+bool verstat_in_uri(struct span uri);
+
 /* Whether any address in the value carries a verstat parameter. */
 bool verstat_present(struct span header);
 

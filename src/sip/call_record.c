@@ -95,8 +95,6 @@ static void fill_verification(struct record *record, const struct call *call, co
 		record->dest = verification->dest.digits;
 	else if (verification->dest_uri[0] != '\0')
 		record->dest = verification->dest_uri;
-	record->removed = outcome->removed;
-	record->removed_count = outcome->removed_count;
 	record->cache = !call->looked_up ? NULL : call->waited ? "miss" : "hit";
 	if (deciding == NULL)
 		return;
@@ -153,6 +151,8 @@ static void fill(struct record *record, const struct call *call, const struct ca
 		.rule = outcome->rule != NULL ? outcome->rule : call->decision.rule,
 		.status = outcome->status,
 		.next_hop = outcome->next_hop != NULL ? outcome->next_hop : call->peer->next_hop,
+		.removed = outcome->removed,
+		.removed_count = outcome->removed_count,
 		.microseconds = monotonic_us() - call->arrived_us,
 	};
 	if (outcome->verdict != VERDICT_SIGNED && outcome->verdict != VERDICT_PASSED) {

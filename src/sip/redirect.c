@@ -4,6 +4,7 @@
 #include "stirrup/contact.h"
 #include "stirrup/log.h"
 #include "stirrup/sip_date.h"
+#include "stirrup/verstat.h"
 
 #define CONTACT_MAX 1536
 
@@ -22,10 +23,22 @@ static bool is_us(const char *host_port, void *context)
 	return false;
 }
 
+/* Where the call was to go, without what a peer that is not trusted claims of its caller there. */
+static struct span request_uri_of(const struct call *call)
+{
+	static char stripped[65536];
+	struct span uri = call->request.facts.request_uri;
+	unsigned removed;
+
+	if (call->peer->trusted || !verstat_in_uri(uri) || !verstat_strip(stripped, sizeof stripped, uri, &removed))
+		return uri;
+	return span_of(stripped);
+}
+
 static bool write_contact(char *out, size_t size, const struct call *call, const char *next_hop)
 {
 	struct contact_choice choice = {
-		.request_uri = call->request.facts.request_uri,
+		.request_uri = request_uri_of(call),
 		.next_hop = next_hop != NULL ? next_hop : call->peer->next_hop,
 		.via_host = call->request.via_host,
 		.via_port = call->request.via_port,

@@ -2,6 +2,8 @@
 
 #include <stdio.h>
 
+#include "stirrup/verstat.h"
+
 /* --- Deciding --- */
 
 static void decide(struct call *call)
@@ -43,12 +45,16 @@ static void conclude(struct worker *worker, struct call *call, struct call_outco
 	static struct stamps stamps;
 	const char *removed[REMOVED_MAX];
 
+	outcome->removed = removed;
 	if (call->peer->mode != MODE_REDIRECT && !call->peer->shadow) {
 		stamp_begin(&stamps);
 		stamp_unverified(&stamps, call);
 		outcome->stamps = &stamps;
-		outcome->removed = removed;
-		outcome->removed_count = stamp_removed(call, removed);
+		outcome->removed_count = stamp_removed(call, &stamps, removed);
+	} else if (!call->peer->trusted && verstat_in_uri(call->request.facts.request_uri)) {
+		/* The Contact shows nothing else of the request. */
+		removed[0] = "verstat";
+		outcome->removed_count = 1;
 	}
 	call_conclude(worker, call, outcome);
 }

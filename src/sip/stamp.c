@@ -7,10 +7,12 @@
 #include "stirrup/reason_header.h"
 #include "stirrup/seal.h"
 #include "stirrup/verstat.h"
+#include "stirrup/writer.h"
 
 void stamp_begin(struct stamps *stamps)
 {
 	stamps->asserted_count = 0;
+	stamps->left_out = false;
 	stamps->from = (struct span){ "", 0 };
 	stamps->flags = 0;
 	stamps->drops_claimed = false;
@@ -49,15 +51,55 @@ static void assert_value(struct stamps *stamps, struct span value)
 
 /* The value with verstat on each URI of the verified number, and without what stood there. Empty for a value without any
  * address, and for one that is too long. */
-static struct span stamped_value(struct stamps *stamps, const struct call *call, struct span value, const char *verstat,
-	unsigned *stamped)
+static struct span stamped_value(struct stamps *stamps, const struct call *call, struct span value, size_t max,
+	const char *verstat, unsigned *stamped)
 {
 	unsigned removed;
 	size_t size;
 	char *out = room(stamps, &size);
 
 	*stamped = 0;
+	if (size > max)
+		size = max;
 	if (!verstat_stamp(out, size, value, &call->verification->orig, &call->peer->dial_plan, verstat, stamped, &removed))
+		return (struct span){ "", 0 };
+	return keep(stamps);
+}
+
+static bool is_address(struct span value)
+{
+	struct name_addr item;
+
+	return name_addr_next(&value, &item);
+}
+
+/* The same of a P-Asserted-Identity, noted when it is too long. */
+static struct span stamped_asserted(struct stamps *stamps, const struct call *call, size_t i, const char *verstat,
+	unsigned *stamped)
+{
+	struct span value = call->request.facts.pai[i];
+	size_t max = stamps->used < STAMP_ASSERTED_MAX ? STAMP_ASSERTED_MAX - stamps->used : 0;
+	struct span kept = stamped_value(stamps, call, value, max, verstat, stamped);
+
+	if (kept.length == 0 && value.length > 0 && is_address(value))
+		stamps->left_out = true;
+	return kept;
+}
+
+/* The number that was judged, and nothing else: where the header field that it stood in is too long to be repeated. */
+static struct span judged_number(struct stamps *stamps, const struct call *call, const char *verstat)
+{
+	const struct tn *orig = &call->verification->orig;
+	char uri[sizeof orig->digits + 8];
+	struct writer writer = writer_on(uri, sizeof uri);
+	size_t size;
+	char *out = room(stamps, &size);
+
+	if (call->verification->orig_kind != TN_NUMBER || strspn(orig->digits, "0123456789") != strlen(orig->digits))
+		return (struct span){ "", 0 };
+	writer_text(&writer, "tel:+");
+	writer_text(&writer, orig->digits);
+	if (!writer_end(&writer) || !verstat_stamp_uri(out, size, span_of(uri), verstat))
 		return (struct span){ "", 0 };
 	return keep(stamps);
 }
@@ -66,7 +108,7 @@ static struct span stamped_value(struct stamps *stamps, const struct call *call,
 
 /* From's number as a P-Asserted-Identity: the caller's own From is not ours to change in an answer. Only where it is the
  * number that was judged: what nobody verified must not become an asserted identity. */
-static void assert_from(struct stamps *stamps, const struct call *call, const char *verstat)
+static struct span asserted_from(struct stamps *stamps, const struct call *call, const char *verstat)
 {
 	struct span from = call->request.facts.from;
 	struct name_addr item;
@@ -78,25 +120,32 @@ static void assert_from(struct stamps *stamps, const struct call *call, const ch
 		tn_from_uri(&tn, item.uri, &call->peer->dial_plan) == TN_NUMBER &&
 		strcmp(tn.digits, call->verification->orig.digits) == 0 &&
 		verstat_stamp_uri(out, size, item.uri, verstat))
-		assert_value(stamps, keep(stamps));
+		return keep(stamps);
+	return (struct span){ "", 0 };
 }
 
 static void stamp_answer(struct stamps *stamps, const struct call *call, const char *verstat)
 {
 	const struct call_facts *facts = &call->request.facts;
+	struct span from;
 	bool in_pai = false;
 
 	for (size_t i = 0; call->peer->verstat_place != VERSTAT_IN_FROM && i < facts->pai_count; i++) {
 		unsigned stamped;
-		struct span value = stamped_value(stamps, call, facts->pai[i], verstat, &stamped);
+		struct span value = stamped_asserted(stamps, call, i, verstat, &stamped);
 
 		if (value.length == 0)
 			continue;
 		assert_value(stamps, value);
 		in_pai = true;
 	}
-	if (!in_pai || call->peer->verstat_place == VERSTAT_IN_BOTH)
-		assert_from(stamps, call, verstat);
+	if (in_pai && call->peer->verstat_place != VERSTAT_IN_BOTH)
+		return;
+	from = asserted_from(stamps, call, verstat);
+	if (from.length == 0 && !in_pai && stamps->left_out)
+		from = judged_number(stamps, call, verstat);
+	if (from.length > 0)
+		assert_value(stamps, from);
 }
 
 /* --- In the INVITE that goes on --- */
@@ -113,7 +162,7 @@ static void stamp_from(struct stamps *stamps, const struct call *call, const cha
 {
 	struct span from = call->request.facts.from;
 	unsigned stamped;
-	struct span value = stamped_value(stamps, call, from, verstat, &stamped);
+	struct span value = stamped_value(stamps, call, from, SIZE_MAX, verstat, &stamped);
 
 	if (stamped == 0)
 		return;
@@ -132,8 +181,10 @@ static struct span clean_value(struct stamps *stamps, struct span value)
 
 	if (!verstat_present(value))
 		return value;
-	if (!verstat_stamp(out, size, value, &nobody, &none, "", &stamped, &removed))
+	if (!verstat_stamp(out, size, value, &nobody, &none, "", &stamped, &removed)) {
+		stamps->left_out = true;
 		return (struct span){ "", 0 };
+	}
 	return keep(stamps);
 }
 
@@ -146,6 +197,7 @@ static void clean_from(struct stamps *stamps, const struct call *call)
 static void stamp_invite(struct stamps *stamps, const struct call *call, const char *verstat)
 {
 	const struct call_facts *facts = &call->request.facts;
+	size_t left_out = facts->pai_count;
 	bool in_pai = false;
 
 	for (size_t i = 0; i < facts->pai_count; i++) {
@@ -154,8 +206,14 @@ static void stamp_invite(struct stamps *stamps, const struct call *call, const c
 		if (call->peer->verstat_place == VERSTAT_IN_FROM)
 			assert_value(stamps, clean_value(stamps, facts->pai[i]));
 		else
-			assert_value(stamps, stamped_value(stamps, call, facts->pai[i], verstat, &stamped));
+			assert_value(stamps, stamped_asserted(stamps, call, i, verstat, &stamped));
 		in_pai = in_pai || stamped > 0;
+		if (stamps->left_out && left_out > i)
+			left_out = i;
+	}
+	if (!in_pai && left_out < facts->pai_count && call->peer->verstat_place != VERSTAT_IN_FROM) {
+		stamps->asserted[left_out] = judged_number(stamps, call, verstat);
+		in_pai = stamps->asserted[left_out].length > 0;
 	}
 	if (!in_pai || call->peer->verstat_place == VERSTAT_IN_BOTH)
 		stamp_from(stamps, call, verstat);
@@ -186,9 +244,14 @@ static bool keeps_claims(const struct call *call, enum verdict reason)
 {
 	const struct call_facts *facts = &call->request.facts;
 	bool claimed = verstat_present(facts->from) && call->peer->mode != MODE_REDIRECT;
+	size_t length = 0;
 
-	for (size_t i = 0; i < facts->pai_count; i++)
+	for (size_t i = 0; i < facts->pai_count; i++) {
 		claimed = claimed || verstat_present(facts->pai[i]);
+		length += facts->pai[i].length;
+	}
+	if (length > STAMP_ASSERTED_MAX)
+		return false;
 	return call->peer->trusted && claimed && wants_identity(reason);
 }
 
@@ -275,14 +338,16 @@ void stamp_extra(struct stamps *stamps, const char *header)
 	add(stamps, name, span_trim(span_of(colon + 1)));
 }
 
-size_t stamp_removed(const struct call *call, const char *names[REMOVED_MAX])
+size_t stamp_removed(const struct call *call, const struct stamps *stamps, const char *names[REMOVED_MAX])
 {
 	const struct call_facts *facts = &call->request.facts;
-	bool verstat = verstat_present(facts->from);
+	bool verstat = verstat_present(facts->from) || verstat_in_uri(facts->request_uri);
 	size_t count = 0;
 
+	if (stamps != NULL && stamps->left_out)
+		names[count++] = "P-Asserted-Identity";
 	if (call->peer->trusted)
-		return 0;
+		return count;
 	for (size_t i = 0; i < call->request.claimed_count; i++)
 		names[count++] = call->request.claimed[i];
 	for (size_t i = 0; i < facts->pai_count; i++)

@@ -7,6 +7,8 @@
 #include "stirrup/verify.h"
 
 #define STAMP_TEXT_BYTES 65536
+/* Of all P-Asserted-Identity together, so that an answer has room for the rest of its lines. */
+#define STAMP_ASSERTED_MAX 16384
 
 struct extra_header {
 	const char *name;
@@ -18,6 +20,7 @@ struct stamps {
 	 * an empty one goes. */
 	struct span asserted[CALL_PAI_MAX + 1];
 	size_t asserted_count;
+	bool left_out;                     /* a P-Asserted-Identity was too long to be repeated */
 	struct span from;                  /* of the INVITE that goes on; empty: as it came */
 	uint8_t flags;                     /* seal.h: what was done to From */
 	bool drops_claimed;                /* Attestation-Info, Origination-Id and their like do not go on */
@@ -47,8 +50,9 @@ void stamp_unverified(struct stamps *stamps, const struct call *call);
 /* "Name: value" of a treatment; NULL: nothing. */
 void stamp_extra(struct stamps *stamps, const char *header);
 
-#define REMOVED_MAX (CLAIMED_MAX + 1)
-/* The names of what a peer that is not trusted claims (static), for the record. Returns how many. */
-size_t stamp_removed(const struct call *call, const char *names[REMOVED_MAX]);
+#define REMOVED_MAX (CLAIMED_MAX + 2)
+/* For the record: the names (static) of what a peer that is not trusted claims, and of what was too long to go on. Returns
+ * how many. stamps is NULL where there are none. */
+size_t stamp_removed(const struct call *call, const struct stamps *stamps, const char *names[REMOVED_MAX]);
 
 #endif

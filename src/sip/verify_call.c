@@ -134,8 +134,8 @@ static void conclude(struct worker *worker, struct call *call)
 		outcome.rule = rule;
 	}
 	outcome.deciding = judgement.deciding;
-	outcome.removed_count = stamp_removed(call, removed);
 	if (call->peer->shadow) {
+		outcome.removed_count = stamp_removed(call, NULL, removed);
 		call_conclude(worker, call, &outcome);
 		return;
 	}
@@ -153,6 +153,7 @@ static void conclude(struct worker *worker, struct call *call)
 		outcome.next_hop = treatment.rule->next_hop;
 		outcome.hop = treatment.rule->hop;
 	}
+	outcome.removed_count = stamp_removed(call, &stamps, removed);
 	call_conclude(worker, call, &outcome);
 }
 

@@ -147,6 +147,25 @@ bool verstat_stamp_uri(char *out, size_t size, struct span uri, const char *valu
 	return writer_end(&writer);
 }
 
+bool verstat_strip(char *out, size_t size, struct span uri, unsigned *removed)
+{
+	struct writer writer = writer_on(out, size);
+
+	*removed = 0;
+	put_uri(&writer, uri, NULL, removed);
+	return writer_end(&writer);
+}
+
+bool verstat_in_uri(struct span uri)
+{
+	char none[1];
+	unsigned removed;
+
+	/* It counts on where there is no more room. */
+	verstat_strip(none, sizeof none, uri, &removed);
+	return removed > 0;
+}
+
 /* Whether the item stands in <>: there is a ">" right behind its URI. */
 static bool is_bracketed(struct span header, struct span uri)
 {
@@ -190,10 +209,10 @@ bool verstat_stamp(char *out, size_t size, struct span header, const struct tn *
 bool verstat_present(struct span header)
 {
 	static const struct tn nobody;
-	static const struct dial_plan none;
-	char out[2048];
+	static const struct dial_plan plan;
+	char none[1];
 	unsigned stamped, removed;
 
-	/* What is too long to be looked into is taken for a claim. */
-	return !verstat_stamp(out, sizeof out, header, &nobody, &none, "", &stamped, &removed) || removed > 0;
+	verstat_stamp(none, sizeof none, header, &nobody, &plan, "", &stamped, &removed);
+	return removed > 0;
 }

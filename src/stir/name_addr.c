@@ -127,14 +127,37 @@ static bool take_bracketed(struct span *rest, struct span *uri)
 	return looks_like_uri(*uri);
 }
 
-/* addr-spec. RFC 3261, section 20.10: without <>, what follows ";" are parameters of the header. */
-static bool take_bare(struct span *rest, struct span *uri)
+/* How far it is from a ";" to the "@" of a URI that is not bracketed; 0 when there is none. Such a ";" is in the user
+ * part: outside of quotes, no parameter of a header field can have an "@" (RFC 3261 section 25.1, generic-param). */
+static size_t length_to_at_sign(struct span text)
 {
 	size_t i = 0;
 
-	while (i < rest->length && !is_space(rest->at[i]) && rest->at[i] != ';' && rest->at[i] != ',') {
+	while (i < text.length && text.at[i] != '@') {
+		if (is_space(text.at[i]) || is_control(text.at[i]) || memchr(",<>\"", text.at[i], 4) != NULL)
+			return 0;
+		i++;
+	}
+	return i < text.length ? i : 0;
+}
+
+/* addr-spec. RFC 3261, section 20.10: without <>, what follows ";" are parameters of the header. */
+static bool take_bare(struct span *rest, struct span *uri)
+{
+	bool has_user = false;
+	size_t i = 0;
+
+	while (i < rest->length && !is_space(rest->at[i]) && rest->at[i] != ',') {
 		if (is_control(rest->at[i]) || memchr("<>\"", rest->at[i], 3) != NULL)
 			return false;
+		if (rest->at[i] == ';') {
+			size_t user = has_user ? 0 : length_to_at_sign(span_from(*rest, i));
+
+			if (user == 0)
+				break;
+			i += user;
+		}
+		has_user = has_user || rest->at[i] == '@';
 		i++;
 	}
 	*uri = (struct span){ rest->at, i };

@@ -12,7 +12,7 @@ import time
 import uuid
 from pathlib import Path
 
-from harness import DEST, OTHER, OWN, ROOT, SCENARIOS, Skip, sipp, wait_until
+from harness import CORE, DEST, OTHER, OWN, ROOT, SCENARIOS, Skip, sipp, wait_until
 from verifying import (BY_FROM_ONLY, CRL_URL, FAILED, GONE, IN_FROM, NONE, PASSED, PHRASES, PLAIN, PROFILE, REJECTS,
                        REQUIRES, SHADOW, SPC_LIST, TREATS, TRUSTED, WITH_LEVEL, Inbound, Signer, base64url, check_failing,
                        check_passed, openssl, reason_of, revocation_list, verstat_of, verstats)
@@ -682,10 +682,59 @@ def test_a_verstat_is_removed_wherever_and_however_it_is_written():
                 (f"<sip:{OWN};verstat={PASSED};verstat={PASSED}@192.0.2.1;user=phone>", sip_uri),
                 (f"<tel:{OWN};verstat = {PASSED}>", tel),
                 (f"<tel:{OWN};verstat>", tel),
-                (f"tel:{OWN};verstat={PASSED}", tel)):
+                (f"tel:{OWN};verstat={PASSED}", tel),
+                (f"sip:{OWN};verstat={PASSED}@192.0.2.1", f"<sip:{OWN};verstat={NONE}@192.0.2.1>"),
+                (f"sip:{OWN}@192.0.2.1;verstat={PASSED}", f"<sip:{OWN};verstat={NONE}@192.0.2.1>")):
             answer = inbound.call(client=client, headers=[f"P-Asserted-Identity: {written}"])
             assert answer["P-Asserted-Identity"] == answered, (written, answer.raw)
             assert answer.record["removed"] == ["verstat"], (written, answer.record)
+
+
+def test_a_verstat_of_the_request_uri_does_not_come_back_in_the_contact():
+    number = f"{DEST};rn=+12155550000;npdi"
+    with Inbound() as inbound:
+        for written, names in (
+                (f"sip:{number};verstat={PASSED}@127.0.0.1", ["verstat"]),
+                (f"sip:{DEST};VERSTAT={PASSED};rn=+12155550000;npdi@127.0.0.1;user=phone", ["verstat"]),
+                (f"sip:{number};%76erst%61t={PASSED}@127.0.0.1", ["verstat"]),
+                (f"sip:{number}@127.0.0.1;verstat={PASSED}", ["verstat"]),
+                (f"tel:{number};verstat={PASSED}", ["verstat"]),
+                (f"sip:{number};verstatus=1@127.0.0.1", [])):
+            for source in (PLAIN, CORE):
+                with inbound.stirrup.client(source) as client:
+                    answer = inbound.call(client=client, uri=written)
+                    kept = number if names else number + ";verstatus=1"
+                    assert answer.contact_uri().startswith(f"sip:{kept}@{client.here}"), (written, answer.raw)
+                    assert answer.record["removed"] == names, (written, answer.record)
+        with inbound.stirrup.client(TRUSTED) as client:
+            answer = inbound.call(client=client, uri=f"sip:{number};verstat={PASSED}@127.0.0.1")
+            assert answer.contact_uri().startswith(f"sip:{number};verstat={PASSED}@{client.here}"), answer.raw
+            assert answer.record["removed"] == []
+
+
+def test_an_asserted_identity_too_long_to_be_repeated_is_not_lost_silently():
+    long = f'"{"x" * 40000}"'
+    with Inbound() as inbound:
+        inbound.warm()
+        for source in (PLAIN, TRUSTED, WITH_LEVEL):
+            passed = PASSED + ("-A" if source == WITH_LEVEL else "")
+            # The number that was judged is asserted by itself, or as From has it.
+            answer = inbound.call(inbound.identity(), source=source, from_="<sip:anonymous@anonymous.invalid>",
+                                  headers=[f"P-Asserted-Identity: {long} <tel:{OWN}>"])
+            assert answer.record["result"] == "passed", answer.record
+            assert answer["P-Asserted-Identity"] == f"<tel:{OWN};verstat={passed}>", answer.raw[:2000]
+            assert answer.record["removed"] == ["P-Asserted-Identity"], answer.record
+            answer = inbound.call(inbound.identity(), source=source, from_=f"<sip:{OWN}@192.0.2.1;user=phone>",
+                                  headers=[f"P-Asserted-Identity: {long} <tel:{OWN}>"])
+            assert answer["P-Asserted-Identity"] == f"<sip:{OWN};verstat={passed}@192.0.2.1;user=phone>", answer.raw[:2000]
+        # What fits stands, and nothing that nobody judged takes the place of what does not.
+        answer = inbound.call(inbound.identity(), headers=[f"P-Asserted-Identity: <tel:{OWN}>",
+                                                           f"P-Asserted-Identity: {long} <tel:{OTHER}>"])
+        assert answer["P-Asserted-Identity"] == f"<tel:{OWN};verstat={PASSED}>", answer.raw[:2000]
+        answer = inbound.call(from_="<sip:anonymous@anonymous.invalid>",
+                              headers=[f"P-Asserted-Identity: {long} <sip:alice@example.com>"])
+        assert not answer.has("P-Asserted-Identity") and answer.record["reason"] == "no_identity", answer.raw[:2000]
+        assert answer.record["removed"] == ["P-Asserted-Identity"], answer.record
 
 
 def test_headers_without_end_are_judged_in_part_and_answered():

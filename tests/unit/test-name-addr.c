@@ -25,6 +25,9 @@ static void reads_one_address(void **state)
 		{ "URI parameters inside brackets", "<sip:a@b;user=phone>;tag=1", "sip:a@b;user=phone",
 			";tag=1" },
 		{ "parameters of an addr-spec are the header's", "sip:a@b;tag=1", "sip:a@b", ";tag=1" },
+		{ "but the user part's are the URI's", "sip:a;b=c;d@e;tag=1", "sip:a;b=c;d@e", ";tag=1" },
+		{ "and an @ in quotes is none", "sip:a.example;x=\"b@c\"", "sip:a.example", ";x=\"b@c\"" },
+		{ "nor is one behind the host", "sip:a@b;x=c@d", "sip:a@b", ";x=c@d" },
 		{ "a tel URI without brackets", "tel:+12155551212;tag=1", "tel:+12155551212", ";tag=1" },
 		{ "a display name", "Alice <sip:a@b>", "sip:a@b", "" },
 		{ "a display name of several words", "The Operator <sip:a@b>;tag=1", "sip:a@b", ";tag=1" },
@@ -60,7 +63,7 @@ static void reads_one_address(void **state)
 static void takes_a_list_apart(void **state)
 {
 	struct span rest =
-		span_of("\"A, B\" <sip:a@b;x=1,2>;p=\",\" ,\r\n tel:+12155551212;q , Carol <sips:c@d>");
+		span_of("\"A, B\" <sip:a@b;x=1,2>;p=\",\" ,\r\n tel:+12155551212;q , Carol <sips:c@d>, sip:e;f, sip:g@h");
 	struct name_addr out;
 
 	assert_true(name_addr_next(&rest, &out));
@@ -72,6 +75,11 @@ static void takes_a_list_apart(void **state)
 	assert_true(name_addr_next(&rest, &out));
 	assert_true(same(out.uri, "sips:c@d"));
 	assert_int_equal(out.params.length, 0);
+	assert_true(name_addr_next(&rest, &out));
+	assert_true(same(out.uri, "sip:e"));
+	assert_true(same(out.params, ";f"));
+	assert_true(name_addr_next(&rest, &out));
+	assert_true(same(out.uri, "sip:g@h"));
 	assert_false(name_addr_next(&rest, &out));
 	assert_int_equal(rest.length, 0);
 }

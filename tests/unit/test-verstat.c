@@ -56,8 +56,14 @@ static const struct {
 		"<sip:+12155551212;verstat=V@a>", 1, 1 },
 	{ "and one of the header field", "<tel:+12155551212>;x=\";verstat=1\";verstat=TN-Validation-Passed",
 		"<tel:+12155551212;verstat=V>;x=\";verstat=1\"", 1, 1 },
-	{ "and one behind a bare URI", "sip:+12155551212;verstat=TN-Validation-Passed@a",
-		"sip:+12155551212", 0, 1 },
+	{ "and one behind a bare URI", "sip:+12155551212@a;verstat=TN-Validation-Passed",
+		"<sip:+12155551212;verstat=V@a>", 1, 1 },
+	{ "and one in the user part of a bare URI", "sip:+12155551212;verstat=TN-Validation-Passed@a",
+		"<sip:+12155551212;verstat=V@a>", 1, 1 },
+	{ "whose number is another", "sip:+13125550000;npdi;verstat=TN-Validation-Passed@a:5060;user=phone",
+		"sip:+13125550000;npdi@a:5060;user=phone", 0, 1 },
+	{ "and one in a list of bare URIs", "sip:+13125550000;verstat=x@a, sip:+12155551212;npdi@a,tel:+12155551212;verstat=x",
+		"sip:+13125550000@a, <sip:+12155551212;npdi;verstat=V@a>,<tel:+12155551212;verstat=V>", 2, 2 },
 	{ "what is no address is not repeated", "<tel:+12155551212>, ;verstat=TN-Validation-Passed",
 		"<tel:+12155551212;verstat=V>", 1, 0 },
 	{ "a bare URI is bracketed", "sip:+12155551212@a", "<sip:+12155551212;verstat=V@a>", 1, 0 },
@@ -133,6 +139,34 @@ static void an_inbound_verstat_is_seen(void **state)
 	assert_false(verstat_present(span_of("")));
 }
 
+static void a_uri_is_stripped(void **state)
+{
+	static const struct {
+		const char *uri, *stripped;
+		unsigned removed;
+	} uris[] = {
+		{ "sip:+12155551212@a;user=phone", "sip:+12155551212@a;user=phone", 0 },
+		{ "sip:+12155551212;verstat=TN-Validation-Passed@a;user=phone", "sip:+12155551212@a;user=phone", 1 },
+		{ "sip:+12155551212;rn=+1312;VerStat=x;npdi@a:5070", "sip:+12155551212;rn=+1312;npdi@a:5070", 1 },
+		{ "sip:+12155551212;%76erstat=x@a;verstat=y", "sip:+12155551212@a", 2 },
+		{ "sip:+12155551212;verstat@a", "sip:+12155551212@a", 1 },
+		{ "tel:+12155551212;verstat=x;npdi", "tel:+12155551212;npdi", 1 },
+		{ "sip:a.example;verstat=x", "sip:a.example", 1 },
+		{ "urn:service:sos", "urn:service:sos", 0 },
+		{ "", "", 0 },
+	};
+
+	for (size_t i = 0; i < sizeof uris / sizeof uris[0]; i++) {
+		char out[128];
+		unsigned removed;
+
+		assert_true(verstat_strip(out, sizeof out, span_of(uris[i].uri), &removed));
+		assert_string_equal(out, uris[i].stripped);
+		assert_int_equal(removed, uris[i].removed);
+		assert_false(verstat_strip(out, strlen(uris[i].stripped), span_of(uris[i].uri), &removed));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -140,6 +174,7 @@ int main(void)
 		cmocka_unit_test(the_number_and_only_the_number_is_stamped),
 		cmocka_unit_test(any_truncation_is_stood),
 		cmocka_unit_test(a_uri_alone_is_stamped_whole),
+		cmocka_unit_test(a_uri_is_stripped),
 		cmocka_unit_test(an_inbound_verstat_is_seen),
 	};
 
