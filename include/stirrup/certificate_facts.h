@@ -39,6 +39,7 @@ struct certificate_facts {
 	char spc[FACTS_SPC_MAX][FACTS_SPC_SIZE];
 	uint32_t range_count;
 	struct facts_range ranges[FACTS_RANGE_MAX];
+	bool revocation_unknown;       /* the CRL that it names is out of date, beyond the grace */
 	uint32_t profile_findings;     /* how many rules of ATIS-1000080 it breaks */
 	bool enhanced_constraints;     /* constraints are of RFC 9118, else of RFC 8226 section 8 */
 	uint32_t constraints_length;   /* 0: none */

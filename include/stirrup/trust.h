@@ -31,6 +31,9 @@ bool trust_set_crl(struct trust *trust, struct span crl, struct span signer_chai
 void trust_each_end(const struct trust *trust,
 	void (*visit)(void *context, const char *what, bool is_crl, int64_t begins, int64_t ends), void *context);
 
+/* Which of the CRLs count, a bit for each: when that changes, so may every judgement. */
+uint32_t trust_current_crls(const struct trust *trust, int64_t now, int64_t grace_s);
+
 struct trust_options {
 	bool strict_profile;     /* a finding against ATIS-1000080 makes the chain untrusted */
 	int64_t crl_grace_s;     /* how long after nextUpdate a CRL still counts; then revocation is unknown, and detail says so */

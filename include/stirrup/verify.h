@@ -31,6 +31,7 @@ struct verify_identity {
 	enum verdict verdict;      /* VERDICT_PENDING: waits for the facts of its x5u */
 	char detail[160];          /* the values compared, in words; printable ASCII */
 	char attest;               /* as claimed, whatever the verdict; 0: none */
+	bool revocation_unknown;   /* passed, but the CRL that its certificate names is out of date */
 	char spc[FACTS_SPC_SIZE];  /* the first one of the certificate; empty: unknown, or none */
 };
 

@@ -37,6 +37,7 @@ struct knowledge {
 	unsigned store_entries;
 	size_t store_bytes;
 	struct epoch_note epoch; /* epoch 0: not settled yet */
+	uint32_t current_crls;
 	struct lru *known;       /* x5u -> facts, cut behind their constraints */
 	struct lru *failures;    /* x5u -> struct failure */
 	struct log_limiter unwritten_limiter;
@@ -187,6 +188,12 @@ static bool settle_epoch(struct knowledge *knowledge, bool changed, int64_t now)
 	return changed;
 }
 
+static uint32_t current_crls(const struct knowledge *knowledge, int64_t now)
+{
+	return trust_current_crls(
+		trust_files_trust(knowledge->files), now, knowledge->config->verification.crl_grace_s);
+}
+
 bool knowledge_use(
 	struct knowledge *knowledge, const struct config *config, struct trust_files *files, int64_t now)
 {
@@ -194,6 +201,7 @@ bool knowledge_use(
 	knowledge->files = files;
 	knowledge->config = config;
 	use_store(knowledge, now);
+	knowledge->current_crls = current_crls(knowledge, now);
 	return settle_epoch(knowledge, false, now);
 }
 
@@ -204,11 +212,19 @@ const struct trust_files *knowledge_trust_files(const struct knowledge *knowledg
 
 bool knowledge_look_again(struct knowledge *knowledge, int64_t now)
 {
+	uint32_t current;
+	bool changed;
+
 	if (knowledge->store == NULL && now >= knowledge->store_retry) {
 		use_store(knowledge, now);
 		write_note(knowledge);
 	}
-	return trust_files_refresh(knowledge->files, now) && settle_epoch(knowledge, true, now);
+	changed = trust_files_refresh(knowledge->files, now);
+	/* What a list said counts no more when its time is over, or it is about to. */
+	current = current_crls(knowledge, now);
+	changed = changed || current != knowledge->current_crls;
+	knowledge->current_crls = current;
+	return changed && settle_epoch(knowledge, true, now);
 }
 
 uint32_t knowledge_epoch(const struct knowledge *knowledge)

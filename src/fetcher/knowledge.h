@@ -29,7 +29,7 @@ bool knowledge_use(
 const struct trust_files *knowledge_trust_files(
 	const struct knowledge *knowledge); /* NULL before the first use */
 
-/* From time to time: reads trust files that changed. True as above. */
+/* From time to time: reads trust files that changed, and sees to lists whose time is over. True as above. */
 bool knowledge_look_again(struct knowledge *knowledge, int64_t now);
 uint32_t knowledge_epoch(const struct knowledge *knowledge);
 

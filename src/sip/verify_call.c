@@ -1,7 +1,6 @@
 #include "worker_state.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -9,6 +8,7 @@
 #include "stirrup/clock.h"
 #include "stirrup/log.h"
 #include "stirrup/verify.h"
+#include "stirrup/writer.h"
 
 /* Ten thousand calls may wait for one certificate; a signature takes 40 us to verify. */
 #define JUDGED_PER_TURN 32
@@ -115,24 +115,34 @@ static void judge_call(struct worker *worker, struct judgement *judgement, struc
 	call_treatment_find(treatment, &question, &policy);
 }
 
+/* What decided, and what decided nothing but is told all the same. */
+static const char *rule_text(
+	char *out, size_t size, const struct call *call, const struct judgement *judgement, const char *name)
+{
+	struct writer writer = writer_on(out, size);
+
+	writer_text(&writer, name);
+	/* The token's iat decides (RFC 8224 section 6.2). */
+	if (call->verification->date_stale)
+		writer_text(&writer, "; the Date of the request is not fresh");
+	if (judgement->deciding != NULL && judgement->deciding->revocation_unknown)
+		writer_text(&writer, "; the CRL is out of date, revocation unknown");
+	return writer_end(&writer) ? out : name;
+}
+
 static void conclude(struct worker *worker, struct call *call)
 {
 	static struct stamps stamps;
 	const char *removed[REMOVED_MAX];
 	struct judgement judgement;
 	struct call_treatment treatment;
-	char rule[160];
+	char rule[240];
 	struct call_outcome outcome = { .status = 302, .removed = removed };
 
 	judge_call(worker, &judgement, &treatment, call);
 	outcome.result = verify_result_word(judgement.result);
 	outcome.verdict = judgement.reason;
-	outcome.rule = treatment.name;
-	/* The token's iat decides (RFC 8224 section 6.2); the Date is told all the same. */
-	if (call->verification->date_stale) {
-		snprintf(rule, sizeof rule, "%s; the Date of the request is not fresh", treatment.name);
-		outcome.rule = rule;
-	}
+	outcome.rule = rule_text(rule, sizeof rule, call, &judgement, treatment.name);
 	outcome.deciding = judgement.deciding;
 	if (call->peer->shadow) {
 		outcome.removed_count = stamp_removed(call, NULL, removed);

@@ -246,6 +246,17 @@ bool trust_set_crl(struct trust *trust, struct span crl, struct span signer_chai
 	return ok;
 }
 
+uint32_t trust_current_crls(const struct trust *trust, int64_t now, int64_t grace_s)
+{
+	uint32_t current = 0;
+	char ignored[120];
+
+	for (size_t i = 0; i < trust->crl_count; i++)
+		if (crl_is_current(trust->crls[i], now, grace_s, ignored, sizeof ignored))
+			current |= UINT32_C(1) << i;
+	return current;
+}
+
 /* --- What ends --- */
 
 struct visit {

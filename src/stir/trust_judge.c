@@ -155,9 +155,10 @@ static enum verdict check_revocation(
 
 		if (in_force && is_revoked(crl, path, reason))
 			return VERDICT_CERTIFICATE_REVOKED;
-		if (crl_is_named_by(crl, j->end))
-			j->revocation =
-				in_force ? "not revoked" : "its CRL is out of date, revocation unknown";
+		if (!crl_is_named_by(crl, j->end))
+			continue;
+		j->revocation = in_force ? "not revoked" : "its CRL is out of date, revocation unknown";
+		j->facts->revocation_unknown = !in_force;
 	}
 	return VERDICT_PASSED;
 }
@@ -301,12 +302,29 @@ static enum verdict copy_numbers(struct judgement *j)
 	return VERDICT_PASSED;
 }
 
+/* RFC 8226 section 10.1: somewhere else is a list by an access method of authority information access. */
+static bool has_list_elsewhere(const X509 *certificate)
+{
+	AUTHORITY_INFO_ACCESS *access = X509_get_ext_d2i(certificate, NID_info_access, NULL, NULL);
+	ASN1_OBJECT *method = OBJ_txt2obj(TN_LIST_ACCESS_OID, 1);
+	bool found = false;
+
+	for (int i = 0; access != NULL && method != NULL && i < sk_ACCESS_DESCRIPTION_num(access); i++)
+		found = found || OBJ_cmp(sk_ACCESS_DESCRIPTION_value(access, i)->method, method) == 0;
+	ASN1_OBJECT_free(method);
+	AUTHORITY_INFO_ACCESS_free(access);
+	return found;
+}
+
 static enum verdict take_list(struct judgement *j)
 {
 	const char *why;
 	enum verdict verdict;
 
 	j->list = read_list(j->end, &why);
+	if (j->list == NULL && why == NULL && has_list_elsewhere(j->end))
+		return FAIL(j, VERDICT_BAD_TN_AUTH_LIST,
+			"TNAuthList: only by reference, which is not fetched (RFC 8226 section 10.1)");
 	if (j->list == NULL)
 		return FAIL(j, VERDICT_BAD_TN_AUTH_LIST, "TNAuthList: %s (RFC 8226 section 9)",
 			why == NULL ? "there is none" : why);

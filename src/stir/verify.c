@@ -408,6 +408,7 @@ void verify_credential(struct verification *verification, size_t index, const st
 		decide(identity, facts->verdict, "%s", facts->detail);
 		return;
 	}
+	identity->revocation_unknown = facts->revocation_unknown;
 	if (facts->spc_count > 0)
 		snprintf(identity->spc, sizeof identity->spc, "%s", facts->spc[0]);
 	if (check_validity(identity, facts, now) && check_coverage(identity, facts, &verification->orig) &&
@@ -421,6 +422,7 @@ void verify_reopen(struct verification *verification, size_t index)
 
 	assert(index < verification->count && identity->passport != NULL);
 	identity->spc[0] = '\0';
+	identity->revocation_unknown = false;
 	decide(identity, VERDICT_PENDING, "the certificate is awaited again");
 }
 

@@ -290,8 +290,8 @@ def test_enhanced_claim_constraints_exclude_claims():
 class Revoking(Inbound):
     """With an STI-PA, under a root of its own, and its list; certificates "kept" and "revoked" say where it is."""
 
-    def __init__(self):
-        super().__init__(trust='crl = "sti-pa.crl"; crl_issuer_anchors = "pa.pem";')
+    def __init__(self, **settings):
+        super().__init__(trust='crl = "sti-pa.crl"; crl_issuer_anchors = "pa.pem";', **settings)
 
     def prepare(self):
         self.pki.make("alpha")
@@ -307,10 +307,10 @@ class Revoking(Inbound):
                 "-addext", "keyUsage=critical,keyCertSign,cRLSign", "-out", at / "pa.pem")
         self.revoke("revoked", number=1)
 
-    def revoke(self, *names, number):
+    def revoke(self, *names, number, seconds=3600):
         at = self.directory
         revoked = [self.pki.directory / f"{name}.pem" for name in names]
-        (at / "new.crl").write_bytes(revocation_list(Signer(at, "pa"), at / "pa.pem", revoked, number))
+        (at / "new.crl").write_bytes(revocation_list(Signer(at, "pa"), at / "pa.pem", revoked, number, seconds))
         (at / "new.crl").rename(at / "sti-pa.crl")
 
     def judged(self, name):
@@ -337,6 +337,41 @@ def test_a_new_list_revokes_certificates_that_are_in_use():
         wait_until(lambda: inbound.judged("kept") == "certificate_revoked", 8, "the new list's effect")
         check_failing(inbound.call(inbound.identity(by="kept", x5u=inbound.host.url("/kept.pem"))),
                       "certificate_revoked", 437, FAILED)
+
+
+def test_a_list_that_is_out_of_date_leaves_revocation_unknown_and_passes_the_call():
+    with Revoking(verification='crl_grace = "0s";') as inbound:
+        assert inbound.judged("revoked") == "certificate_revoked"
+        inbound.revoke("revoked", number=2, seconds=8)
+        url = inbound.host.url("/revoked.pem")
+        wait_until(lambda: inbound.judged("revoked") is None, 20, "the end of the list's time")
+        answer = inbound.call(inbound.identity(by="revoked", x5u=url))
+        check_passed(answer)
+        assert answer.record["rule"] == "verified; the CRL is out of date, revocation unknown", answer.record
+        # A certificate that names no list has nothing to be unknown.
+        assert inbound.call(inbound.identity()).record["rule"] == "verified"
+        inbound.stirrup.wait_for_log("what it revokes is not known any more, since")
+        inbound.revoke("revoked", number=3)
+        wait_until(lambda: inbound.judged("revoked") == "certificate_revoked", 8, "the new list's effect")
+
+
+def test_a_list_of_numbers_that_is_elsewhere_is_not_fetched():
+    """RFC 8226 section 10.1."""
+    with Inbound() as inbound:
+        here = inbound.host.url("/list")
+        inbound.serve("list", bytes.fromhex("3008a00616043132334a"))
+        inbound.pki.issue("elsewhere", PROFILE + f"authorityInfoAccess = 1.3.6.1.5.5.7.48.14;URI:{here}\n")
+        answer = inbound.call(inbound.identity(by="elsewhere", x5u=inbound.publish("elsewhere")))
+        check_failing(answer, "bad_tn_auth_list", 437)
+        inbound.stirrup.wait_for_log("only by reference, which is not fetched")
+        assert inbound.host.requests("/list") == 0
+        # One that is there, too, counts.
+        inbound.pki.issue("both", PROFILE + f"authorityInfoAccess = 1.3.6.1.5.5.7.48.14;URI:{here}\n" + SPC_LIST)
+        check_passed(inbound.call(inbound.identity(by="both", x5u=inbound.publish("both"))))
+        assert inbound.host.requests("/list") == 0
+
+
+test_a_list_that_is_out_of_date_leaves_revocation_unknown_and_passes_the_call.seconds = 90
 
 
 def test_certificates_in_use_are_judged_again_when_the_roots_change():
@@ -840,9 +875,8 @@ def test_tokens_that_were_seen_outlive_the_workers():
         identity = inbound.identity()
         check_passed(inbound.call(identity, call_id=steered_to(0, 2)))
         for name in ("worker 0", "worker 1"):
-            old = inbound.stirrup.child(name)
-            os.kill(old, signal.SIGKILL)
-            wait_until(lambda: inbound.stirrup.children().get(name) not in (None, old), 5, f"a new {name}")
+            os.kill(inbound.stirrup.child(name), signal.SIGKILL)
+            inbound.stirrup.wait_for_log(f"{name} serves again")
         for worker in (0, 1):
             check_failing(inbound.call(identity, call_id=steered_to(worker, 2)), "replayed", 438, FAILED)
 

@@ -159,8 +159,8 @@ def utc_time(seconds):
     return der(0x17, time.strftime("%y%m%d%H%M%SZ", time.gmtime(seconds)).encode())
 
 
-def revocation_list(signer, signer_certificate, revoked, number=1):
-    """DER, signed now; revoked: paths of certificates."""
+def revocation_list(signer, signer_certificate, revoked, number=1, seconds=3600):
+    """DER, signed now, for so long; revoked: paths of certificates."""
     now = int(time.time())
     entries = []
     for path in revoked:
@@ -169,7 +169,7 @@ def revocation_list(signer, signer_certificate, revoked, number=1):
                            der(0x30, extension(29, der(0x30, der(0xA4, fields[3])), critical=True))))
     scope = der(0x30, der(0xA0, der(0xA0, der(0x86, CRL_URL.encode()))), b"\x84\x01\xff")
     signed = der(0x30, integer(1), ECDSA_SHA256, certificate_fields(signer_certificate)[5],
-                 utc_time(now - 60), utc_time(now + 3600),
+                 utc_time(now - 60), utc_time(now + seconds),
                  der(0x30, *entries) if entries else b"",
                  der(0xA0, der(0x30, extension(20, integer(number)), extension(28, scope, critical=True))))
     signature = signer.sign(signed)

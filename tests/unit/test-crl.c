@@ -492,6 +492,15 @@ static void test_tells_all_that_ends(void **state)
 	free(pem);
 }
 
+static bool is_unknown_at(const struct trust *trust, const char *delivered, int64_t now)
+{
+	const struct trust_options options = { .crl_grace_s = GRACE };
+	static struct certificate_facts facts;
+
+	trust_judge(trust, span_of(delivered), &options, now, &facts);
+	return facts.revocation_unknown;
+}
+
 static void test_counts_until_next_update_and_grace(void **state)
 {
 	const struct fixture *f = *state;
@@ -531,6 +540,8 @@ static void test_counts_until_next_update_and_grace(void **state)
 			expect_at(set, f->delivered, LAB_NOW + cases[i].at, VERDICT_PASSED,
 				"its CRL is out of date, revocation unknown; trusted by /O=Lab/CN=STI-CA "
 				"root");
+		assert_int_equal(trust_current_crls(set, LAB_NOW + cases[i].at, GRACE), cases[i].settable);
+		assert_int_equal(is_unknown_at(set, f->delivered, LAB_NOW + cases[i].at), !cases[i].counts);
 		trust_free(trust);
 	}
 	trust_free(set);
