@@ -16,7 +16,8 @@ struct dialog_side {
 	struct span target;  /* the URI of its Contact (RFC 3261 section 12.2.1.1) */
 	struct span routes;  /* the Route header field values towards it, comma-separated, in the order in
 			      * which they are sent; empty: none */
-	struct span contact; /* the URI that we showed it as our Contact */
+	struct span name;    /* its From or To value, where the other side was shown another; empty: the same, or what the
+	                      * flags say */
 	uint16_t listener;   /* seal_hash() of the text of the listener that we speak from */
 };
 

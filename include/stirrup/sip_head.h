@@ -67,6 +67,9 @@ size_t sip_head_find(const struct sip_head *head, enum header_kind kind, size_t 
 /* Its value; empty: none. */
 struct span sip_head_value(const struct sip_head *head, enum header_kind kind);
 
+/* The value of a whole line. */
+struct span sip_line_value(struct span line);
+
 /* The tag parameter of a From or To value; empty: none. */
 struct span sip_tag(struct span from_or_to);
 

@@ -28,14 +28,6 @@ static char received[MESSAGE_BYTES_MAX], made[MESSAGE_BYTES_MAX];
 
 /* --- Pieces of a dialog --- */
 
-static struct span value_of(struct span line)
-{
-	const char *colon = memchr(line.at, ':', line.length);
-
-	return colon == NULL ? (struct span){ "", 0 } :
-			       span_trim((struct span){ colon + 1, line.length - (size_t)(colon + 1 - line.at) });
-}
-
 static struct span uri_of(struct span contact)
 {
 	struct name_addr item;
@@ -96,7 +88,7 @@ static size_t values_of_lines(struct span lines, struct span *values, size_t max
 			lines.length -= length;
 			line.length += length;
 		} while (lines.length > 0 && (lines.at[0] == ' ' || lines.at[0] == '\t'));
-		values[count++] = value_of(line);
+		values[count++] = sip_line_value(line);
 	}
 	return count;
 }
@@ -344,8 +336,9 @@ static void make_dialog(struct worker *worker, const struct relay *relay, const 
 					    dialog.began + relay->peer->no_answer_s + EARLY_MARGIN_S;
 	count = values_of_lines(relay->record_routes, values, ROUTES_MAX);
 	dialog.caller = (struct dialog_side){
-		.call_id = value_of(relay->call_id),
+		.call_id = sip_line_value(relay->call_id),
 		.tag = basics->from_tag,
+		.name = relay->keeps_from ? sip_line_value(relay->from) : (struct span){ "", 0 },
 		.target = uri_of(relay->contact),
 		.routes = routes_of(caller_routes, sizeof caller_routes, values, count, false),
 		.listener = hash_of_listener(relay, relay->listener),
@@ -409,7 +402,7 @@ static void change_dialog(struct worker *worker, const struct relay *relay, cons
 static void restore(struct sip_edit *changes, const struct sip_head *response, enum header_kind kind, struct span line)
 {
 	size_t at = sip_head_find(response, kind, 0);
-	struct span value = value_of(line);
+	struct span value = sip_line_value(line);
 
 	if (value.length != response->lines[at].value.length ||
 		memcmp(value.at, response->lines[at].value.at, value.length) != 0)
@@ -524,7 +517,9 @@ static void edit_within(struct worker *worker, const struct transit *transit, co
 	if (other->call_id.length != basics->call_id.length ||
 		memcmp(other->call_id.at, basics->call_id.at, basics->call_id.length) != 0)
 		sip_edit_replace(&edit, sip_head_find(transit->head, HEADER_CALL_ID, 0), other->call_id);
-	if (!from_caller && outgoing_unstamp(to, sizeof to, basics->to, dialog->flags))
+	if (!from_caller && dialog->caller.name.length > 0)
+		sip_edit_replace(&edit, sip_head_find(transit->head, HEADER_TO, 0), dialog->caller.name);
+	else if (!from_caller && outgoing_unstamp(to, sizeof to, basics->to, dialog->flags))
 		sip_edit_replace(&edit, sip_head_find(transit->head, HEADER_TO, 0), span_of(to));
 }
 

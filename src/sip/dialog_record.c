@@ -92,8 +92,8 @@ enum field {
 	CALLEE_TAG,
 	CALLER_TARGET,
 	CALLEE_TARGET,
-	CALLER_CONTACT,
-	CALLEE_CONTACT,
+	CALLER_NAME,
+	CALLEE_NAME,
 	CALLER_ROUTES,
 	CALLEE_ROUTES,
 	FIELDS,
@@ -107,8 +107,8 @@ static const size_t offsets[FIELDS] = {
 	[CALLEE_TAG] = AT(callee, tag),
 	[CALLER_TARGET] = AT(caller, target),
 	[CALLEE_TARGET] = AT(callee, target),
-	[CALLER_CONTACT] = AT(caller, contact),
-	[CALLEE_CONTACT] = AT(callee, contact),
+	[CALLER_NAME] = AT(caller, name),
+	[CALLEE_NAME] = AT(callee, name),
 	[CALLER_ROUTES] = AT(caller, routes),
 	[CALLEE_ROUTES] = AT(callee, routes),
 };
@@ -134,10 +134,10 @@ static bool is_like(enum field field, const struct dialog *dialog, struct span *
 	case CALLEE_CALL_ID:
 		*like = text_of(dialog, CALLER_CALL_ID);
 		return true;
-	case CALLER_CONTACT:
+	case CALLER_NAME:
 		*like = text_of(dialog, CALLEE_TARGET);
 		return true;
-	case CALLEE_CONTACT:
+	case CALLEE_NAME:
 		*like = text_of(dialog, CALLER_TARGET);
 		return true;
 	default:

@@ -5,6 +5,7 @@
 
 #include "outgoing.h"
 #include "relay.h"
+#include "stirrup/base64url.h"
 #include "stirrup/clock.h"
 #include "stirrup/log.h"
 #include "stirrup/name_addr.h"
@@ -13,6 +14,8 @@
 #include "stirrup/seal.h"
 #include "stirrup/sip_uri.h"
 #include "watch.h"
+
+#define RETURNED_MAX 512 /* octets of a text that travels with the call */
 
 /* One message is in the making at a time. */
 static struct sip_edit edit;
@@ -96,13 +99,38 @@ static void put_own_mark(struct writer *writer, struct span identity)
 	writer_text(writer, mark);
 }
 
+/* A text of ours for the way back, as a parameter that nothing has to be escaped in. */
+static void put_encoded(struct writer *writer, const char *name, struct span text)
+{
+	char encoded[BASE64URL_LENGTH(RETURNED_MAX)];
+
+	if (text.length == 0 || text.length > RETURNED_MAX)
+		return;
+	writer_text(writer, name);
+	writer_bytes(writer, encoded, base64url_encode(encoded, text.at, text.length));
+}
+
+/* What put_encoded() wrote: nobody else can make another line of it. */
+static bool read_encoded(char *out, size_t size, struct span text)
+{
+	size_t length;
+
+	if (text.length == 0 || !base64url_decode((unsigned char *)out, size - 1, &length, text))
+		return false;
+	out[length] = '\0';
+	for (size_t i = 0; i < length; i++)
+		if ((unsigned char)out[i] < ' ')
+			return false;
+	return length > 0;
+}
+
 /* Our Via goes on top: the branch by the request, the seal with what its responses have to bring back. */
 static void add_via(struct worker *worker, const struct generation *generation, const struct egress *egress,
 	const struct seal_request *sealed, const struct seal_via *fields, const struct stamps *stamps,
 	struct span identity, char branch[SEAL_BRANCH_SIZE])
 {
 	struct seal_via_bound bound = { .next = sealed->via, .call_id = sealed->call_id, .cseq = sealed->cseq };
-	char seal[SEAL_VIA_SIZE], text[1024];
+	char seal[SEAL_VIA_SIZE], text[2048];
 	struct writer writer = writer_on(text, sizeof text);
 
 	seal_branch(worker->sealer, sealed, branch);
@@ -112,6 +140,8 @@ static void add_via(struct worker *worker, const struct generation *generation, 
 	if ((fields->flags & SEAL_SEVERAL) != 0)
 		put_signatures(&writer, stamps);
 	put_own_mark(&writer, identity);
+	if (stamps != NULL)
+		put_encoded(&writer, ";f=", stamps->from_received);
 	sip_edit_prepend(&edit, "Via", (struct span){ text, writer_length(&writer) });
 }
 
@@ -153,7 +183,7 @@ void forward_put_record_route(struct writer *writer, const struct generation *ge
 
 static void add_record_route(const struct generation *generation, const struct egress *egress, int arrival, const char *seal)
 {
-	char text[512];
+	char text[2 * ROUTE_PARAMS_SIZE + 512];
 	struct writer writer = writer_on(text, sizeof text);
 
 	forward_put_record_route(&writer, generation, egress, arrival, seal);
@@ -169,6 +199,7 @@ static bool is_own_route(const struct generation *generation, struct span uri, s
 struct routes {
 	unsigned own;             /* how many on top are ours */
 	struct span seal;         /* of the first one; empty: none */
+	struct span from;         /* of the first one: the encoded From of the caller; empty: none */
 	int leaves_by;            /* the listener that the last one names; -1: unknown */
 	struct span next;         /* the URI behind them; empty: none */
 };
@@ -210,8 +241,10 @@ static void read_routes(struct routes *routes, const struct generation *generati
 				routes->next = item.uri;
 				return;
 			}
-			if (routes->own++ == 0 && sip_uri_param(&uri, "st", &seal))
+			if (routes->own++ == 0 && sip_uri_param(&uri, "st", &seal)) {
 				routes->seal = seal;
+				sip_uri_param(&uri, "f", &routes->from);
+			}
 			routes->leaves_by = listener_of(generation, &uri);
 		}
 	}
@@ -312,22 +345,35 @@ static struct seal_route route_seal_of(const struct seal_via *fields, const stru
 	};
 }
 
+/* The parameter of our Record-Route: the seal, and what cannot be told by it. */
+static void write_route_seal(struct worker *worker, const struct seal_via *fields, const struct call *call,
+	const struct call_outcome *outcome, const struct sip_basics *basics, char text[ROUTE_PARAMS_SIZE])
+{
+	struct seal_route route = route_seal_of(fields, call);
+	struct writer writer = writer_on(text, ROUTE_PARAMS_SIZE);
+	char seal[SEAL_ROUTE_SIZE];
+
+	seal_route_write(worker->sealer, &route, basics->call_id, basics->from_tag, seal);
+	writer_text(&writer, seal);
+	if (outcome->stamps != NULL)
+		put_encoded(&writer, ";f=", outcome->stamps->from_received);
+	writer_end(&writer);
+}
+
 static void send_invite(struct worker *worker, struct call *call, const struct call_outcome *outcome,
-	const struct seal_request *sealed, const struct hop *hop)
+	const struct sip_basics *basics, const struct seal_request *sealed, const struct hop *hop)
 {
 	const struct generation *generation = call->generation;
 	struct seal_via fields;
-	struct seal_route route;
 	struct egress egress;
-	char branch[SEAL_BRANCH_SIZE], seal[SEAL_ROUTE_SIZE], uri[2048];
+	char branch[SEAL_BRANCH_SIZE], params[ROUTE_PARAMS_SIZE], uri[2048];
 	struct span message;
 
 	egress_find(&egress, generation->config, hop->transport, hop->address.ss_family, call->listener);
 	fill_seal(&fields, call, outcome);
 	add_via(worker, generation, &egress, sealed, &fields, outcome->stamps, outcome->identity, branch);
-	route = route_seal_of(&fields, call);
-	seal_route_write(worker->sealer, &route, sealed->call_id, sealed->from_tag, seal);
-	add_record_route(generation, &egress, call->listener, seal);
+	write_route_seal(worker, &fields, call, outcome, basics, params);
+	add_record_route(generation, &egress, call->listener, params);
 	forward_request_uri(generation, head.request_uri, hop, uri, sizeof uri);
 	if (uri[0] != '\0')
 		sip_edit_request_uri(&edit, span_of(uri));
@@ -346,8 +392,7 @@ static void forward_stateful(struct worker *worker, struct call *call, const str
 	const struct sip_basics *basics, const struct hop *hops, size_t hop_count)
 {
 	struct seal_via fields;
-	struct seal_route route;
-	char seal[SEAL_ROUTE_SIZE];
+	char params[ROUTE_PARAMS_SIZE];
 	struct relay_plan plan = {
 		.kind = RELAY_FORWARD,
 		.generation = call->generation,
@@ -358,7 +403,7 @@ static void forward_stateful(struct worker *worker, struct call *call, const str
 		.received = &head,
 		.basics = basics,
 		.edit = &edit,
-		.record_route = seal,
+		.record_route = params,
 		.hops = hops,
 		.hop_count = hop_count,
 		.stamps = outcome->stamps,
@@ -366,8 +411,7 @@ static void forward_stateful(struct worker *worker, struct call *call, const str
 	};
 
 	fill_seal(&fields, call, outcome);
-	route = route_seal_of(&fields, call);
-	seal_route_write(worker->sealer, &route, basics->call_id, basics->from_tag, seal);
+	write_route_seal(worker, &fields, call, outcome, basics, params);
 	plan.flags = fields.flags;
 	plan.customer = fields.customer;
 	memcpy(&plan.record, call->digest.bytes, sizeof plan.record);
@@ -412,7 +456,7 @@ void forward_invite(struct worker *worker, struct call *call, const struct call_
 	if (call->path.connection != NULL || hop_count > 1 || hops[0].transport != TRANSPORT_UDP)
 		forward_stateful(worker, call, outcome, &basics, hops, hop_count);
 	else
-		send_invite(worker, call, outcome, &sealed, &hops[0]);
+		send_invite(worker, call, outcome, &basics, &sealed, &hops[0]);
 }
 
 /* --- CANCEL, and the ACK of a failure: to where their INVITE went (RFC 3261 section 16.11) --- */
@@ -465,11 +509,12 @@ static bool read_seal(struct worker *worker, const struct transit *transit, stru
 	return age < (int64_t)worker->generation->config->dialog_max_age_s;
 }
 
-static void unstamp_to(const struct transit *transit, uint8_t flags)
+static void unstamp_to(const struct transit *transit, const struct routes *routes, uint8_t flags)
 {
 	static char value[4096];
 
-	if (outgoing_unstamp(value, sizeof value, transit->basics->to, flags))
+	if (read_encoded(value, sizeof value, routes->from) ||
+		outgoing_unstamp(value, sizeof value, transit->basics->to, flags))
 		sip_edit_replace(&edit, sip_head_find(transit->head, HEADER_TO, 0), span_of(value));
 }
 
@@ -547,7 +592,7 @@ void forward_within(struct worker *worker, struct transit *transit)
 		outgoing_max_forwards(&edit, transit->basics);
 		sip_edit_drop_first(&edit, HEADER_ROUTE, routes.own);
 		if (!from_caller)
-			unstamp_to(transit, route.flags);
+			unstamp_to(transit, &routes, route.flags);
 		if (!is_ack && (sockets_arrival()->stream || target.transport != TRANSPORT_UDP))
 			send_within_stateful(worker, transit, &route, &egress, &target);
 		else
@@ -564,6 +609,16 @@ bool forward_has_seal(struct worker *worker, const struct transit *transit)
 }
 
 /* --- Responses --- */
+
+static struct span via_param_of(const struct via *via, const char *name)
+{
+	const char *semicolon = memchr(via->item.at, ';', via->item.length);
+	struct span value = { "", 0 };
+
+	if (semicolon != NULL)
+		name_addr_param((struct span){ semicolon, (size_t)(via->item.at + via->item.length - semicolon) }, name, &value);
+	return value;
+}
 
 /* The Via below ours. */
 static bool next_via(const struct sip_head *response, struct via *via)
@@ -628,18 +683,9 @@ static void unstamp_from(const struct sip_head *response, const struct sip_basic
 {
 	static char value[4096];
 
-	if (outgoing_unstamp(value, sizeof value, basics->from, flags))
+	if (read_encoded(value, sizeof value, via_param_of(&basics->via, "f")) ||
+		outgoing_unstamp(value, sizeof value, basics->from, flags))
 		sip_edit_replace(&edit, sip_head_find(response, HEADER_FROM, 0), span_of(value));
-}
-
-static struct span via_param_of(const struct via *via, const char *name)
-{
-	const char *semicolon = memchr(via->item.at, ';', via->item.length);
-	struct span value = { "", 0 };
-
-	if (semicolon != NULL)
-		name_addr_param((struct span){ semicolon, (size_t)(via->item.at + via->item.length - semicolon) }, name, &value);
-	return value;
 }
 
 /* The mark of our own token, which watch_edit() looks for. */

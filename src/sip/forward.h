@@ -9,6 +9,8 @@
 #include "transit.h"
 #include "worker_state.h"
 
+#define ROUTE_PARAMS_SIZE 768 /* what stands behind "st=" of our Record-Route, and a NUL */
+
 /* The value of a Via of ours. seal NULL: none. */
 void forward_put_via(struct writer *writer, const struct generation *generation, const struct egress *egress,
 	const char *branch, const char *seal);

@@ -371,6 +371,8 @@ static struct relay *new_relay(const struct relay_plan *plan)
 	relay->flags = plan->flags;
 	relay->customer = plan->customer;
 	relay->mark = plan->mark;
+	relay->keeps_from = plan->stamps != NULL && plan->stamps->from_received.length > 0;
+	relay->changes_from = plan->stamps != NULL && plan->stamps->from.length > 0;
 	relay->listener = plan->listener;
 	relay->record = plan->record;
 	relay->dialog = plan->dialog;
@@ -455,15 +457,13 @@ static void finish_locally(struct worker *worker, struct relay *relay, unsigned 
 static void edit_response(struct worker *worker, struct relay *relay, const struct sip_head *response,
 	const struct sip_basics *basics)
 {
-	static char from[4096];
-
 	sip_edit_begin(&edit, response);
 	watch_edit(&edit, response, relay->mark);
 	switch (relay->kind) {
 	case RELAY_FORWARD:
 		sip_edit_drop_first(&edit, HEADER_VIA, 1);
-		if (outgoing_unstamp(from, sizeof from, basics->from, relay->flags))
-			sip_edit_replace(&edit, sip_head_find(response, HEADER_FROM, 0), span_of(from));
+		if (relay->changes_from)
+			sip_edit_replace(&edit, sip_head_find(response, HEADER_FROM, 0), sip_line_value(relay->from));
 		break;
 	case RELAY_B2BUA:
 	case RELAY_B2BUA_WITHIN:
@@ -539,7 +539,7 @@ static void put_head(const struct worker *worker, struct writer *writer, const s
 
 static void put_own_lines(struct writer *writer, const struct relay *relay)
 {
-	char seal[64];
+	char seal[ROUTE_PARAMS_SIZE];
 
 	if (relay->record_route.length > 0 && span_copy(seal, sizeof seal, relay->record_route))
 		forward_put_record_route(writer, relay->generation, &relay->egress, relay->listener, seal);

@@ -29,6 +29,8 @@ struct relay {
 	bool by_size;                     /* goes by TCP because it is long */
 	bool from_caller;
 	bool shows_contact;
+	bool keeps_from;                  /* what was done to From cannot be undone by the flags */
+	bool changes_from;                /* the next hop got another From than we did */
 	uint8_t flags;
 	uint16_t customer;
 	uint32_t mark;                    /* of our own token: watch.h */

@@ -291,3 +291,11 @@ bool sip_cseq(struct span value, uint32_t *number, struct span *method)
 	*method = span_trim(rest);
 	return true;
 }
+
+struct span sip_line_value(struct span line)
+{
+	const char *colon = line.length == 0 ? NULL : memchr(line.at, ':', line.length);
+
+	return colon == NULL ? (struct span){ "", 0 } :
+			       span_trim((struct span){ colon + 1, line.length - (size_t)(colon + 1 - line.at) });
+}

@@ -3,6 +3,7 @@
 #include <sofia-sip/msg_addr.h>
 #include <sofia-sip/msg_header.h>
 #include <sofia-sip/sip_header.h>
+#include <sofia-sip/sip_hclasses.h>
 #include <sofia-sip/sip_protos.h>
 
 struct span sip_header_value(const void *header)
@@ -71,13 +72,14 @@ static void read_unknown_headers(struct sip_request *request, const sip_unknown_
 	}
 }
 
-/* As received, also where Sofia cannot read it (another time zone than GMT): it then stands among the errors. */
+/* As received, also where Sofia cannot read it (another time zone than GMT): it then stands among the errors. So does what stands
+ * twice and may stand once, but as what it is. */
 static struct span date_as_received(const sip_t *sip)
 {
 	if (sip->sip_date != NULL)
 		return sip_header_value(sip->sip_date);
 	for (const msg_error_t *error = sip->sip_error; error != NULL; error = error->er_next)
-		if (error->er_name != NULL && strcasecmp(error->er_name, "Date") == 0)
+		if (error->er_common->h_class == sip_error_class && error->er_name != NULL && strcasecmp(error->er_name, "Date") == 0)
 			return sip_header_value(error);
 	return (struct span){ "", 0 };
 }

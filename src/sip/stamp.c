@@ -14,6 +14,7 @@ void stamp_begin(struct stamps *stamps)
 	stamps->asserted_count = 0;
 	stamps->left_out = false;
 	stamps->from = (struct span){ "", 0 };
+	stamps->from_received = (struct span){ "", 0 };
 	stamps->flags = 0;
 	stamps->drops_claimed = false;
 	stamps->added_count = 0;
@@ -188,10 +189,16 @@ static struct span clean_value(struct stamps *stamps, struct span value)
 	return keep(stamps);
 }
 
+/* The caller is to see what it sent, all the same: a verstat of its own comes back to it. */
 static void clean_from(struct stamps *stamps, const struct call *call)
 {
-	if (stamps->from.length == 0 && verstat_present(call->request.facts.from))
-		stamps->from = clean_value(stamps, call->request.facts.from);
+	struct span from = call->request.facts.from;
+
+	if (!verstat_present(from))
+		return;
+	if (stamps->from.length == 0)
+		stamps->from = clean_value(stamps, from);
+	stamps->from_received = from;
 }
 
 static void stamp_invite(struct stamps *stamps, const struct call *call, const char *verstat)

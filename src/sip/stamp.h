@@ -23,6 +23,7 @@ struct stamps {
 	bool left_out;                     /* a P-Asserted-Identity was too long to be repeated */
 	struct span from;                  /* of the INVITE that goes on; empty: as it came */
 	uint8_t flags;                     /* seal.h: what was done to From */
+	struct span from_received;         /* where that cannot be undone by the flags: as it came; empty: it can */
 	bool drops_claimed;                /* Attestation-Info, Origination-Id and their like do not go on */
 	struct extra_header added[4];
 	size_t added_count;

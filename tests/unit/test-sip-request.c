@@ -1,0 +1,81 @@
+/* What is read of a message that Sofia-SIP has parsed, and its bytes given back. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+#include <sofia-sip/msg.h>
+#include <sofia-sip/sip_header.h>
+
+#include "stirrup/sip_request.h"
+
+#define HEAD \
+	"INVITE sip:+12155551213@192.0.2.1 SIP/2.0\r\n" \
+	"Via: SIP/2.0/UDP 192.0.2.9:5060;branch=z9hG4bK1, SIP/2.0/UDP 192.0.2.8;branch=z9hG4bK0\r\n" \
+	"From: <sip:+12155551212@192.0.2.9>;tag=1\r\nTo: <sip:+12155551213@192.0.2.1>\r\nCall-ID: a\r\nCSeq: 1 INVITE\r\n"
+
+static void a_header_that_stands_twice_is_no_error_to_read(void **state)
+{
+	static const char *const doubled[] = { "Max-Forwards: 70\r\nMax-Forwards: 69\r\n", "Subject: a\r\nSubject: b\r\n",
+		"Content-Length: 0\r\nContent-Length: 0\r\n", "User-Agent: a\r\nUser-Agent: b\r\n",
+		"Date: Tue, 24 Nov 2026 22:00:00 GMT\r\nDate: Tue, 24 Nov 2026 22:00:01 GMT\r\n", "From: <sip:x@y>\r\n",
+		"To: <sip:x@y>\r\n", "Call-ID: b\r\n", "CSeq: 2 INVITE\r\n", "Privacy: id\r\nPrivacy: none\r\n" };
+
+	for (size_t i = 0; i < sizeof doubled / sizeof doubled[0]; i++) {
+		char text[1024];
+		struct sip_request request;
+		msg_t *message;
+
+		snprintf(text, sizeof text, HEAD "%s\r\n", doubled[i]);
+		message = sip_message_parse(span_of(text));
+		assert_non_null(message);
+		assert_true(sip_request_read(&request, sip_object(message)));
+		msg_destroy(message);
+	}
+}
+
+static void a_date_of_another_zone_is_read_as_it_came(void **state)
+{
+	struct sip_request request;
+	msg_t *message = sip_message_parse(span_of(HEAD "Date: Tue, 24 Nov 2026 22:00:00 CET\r\n\r\n"));
+
+	assert_non_null(message);
+	assert_true(sip_request_read(&request, sip_object(message)));
+	assert_true(span_is(request.facts.date, "Tue, 24 Nov 2026 22:00:00 CET"));
+	msg_destroy(message);
+}
+
+static void the_bytes_come_back_as_they_were(void **state)
+{
+	static const char *const texts[] = {
+		HEAD "X-A:  b \r\n c\r\nSubject:\r\nContent-Length: 5\r\n\r\nab\r\nc",
+		"SIP/2.0 200 OK\r\nv: SIP/2.0/UDP a;branch=1,SIP/2.0/UDP b\r\nf: <sip:a@b>;tag=1\r\nt: <sip:c@d>;tag=2\r\n"
+		"i: x\r\nCSeq: 1 INVITE\r\nContact: <sip:a@b>, <sip:c@d>\r\nRecord-Route: <sip:e;lr>, <sip:f;lr>\r\nl: 0\r\n\r\n",
+	};
+
+	for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+		char out[2048];
+		msg_t *message = sip_message_parse(span_of(texts[i]));
+		size_t length = sip_message_bytes(out, sizeof out, message);
+
+		assert_int_equal(length, strlen(texts[i]));
+		assert_memory_equal(out, texts[i], length);
+		for (size_t size = 0; size < length; size++)
+			assert_int_equal(sip_message_bytes(out, size, message), 0);
+		msg_destroy(message);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_header_that_stands_twice_is_no_error_to_read),
+		cmocka_unit_test(a_date_of_another_zone_is_read_as_it_came),
+		cmocka_unit_test(the_bytes_come_back_as_they_were),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
