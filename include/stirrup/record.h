@@ -27,7 +27,7 @@ struct record_identity {
 struct record_final {
 	unsigned status;          /* what the caller got; 0: nothing (yet) */
 	struct span by;           /* address:port of the next hop whose answer it is; empty: ours */
-	struct span why;          /* its phrase and Reason; told, as is by, where the status is a refusal (300 or more) */
+	struct span why;          /* of a refusal (300 or more), which is told with by: its phrase and Reason; else a note */
 };
 
 /* Everything is borrowed. An empty or NULL string, an empty span are written as null. */
@@ -69,10 +69,12 @@ size_t record_write(char *out, size_t size, const struct record *record);
 
 /* A line whose end of the call is not known yet: what stands in *hole is RECORD_NO_FINAL, for which the text of
  * record_write_final() is put in later. */
-#define RECORD_NO_FINAL "\"final_status\":null,\"rejected_by\":null,\"rejection\":null"
+#define RECORD_NO_FINAL "\"final_status\":null,\"rejected_by\":null,\"rejection\":null,\"note\":null"
 size_t record_write_open(char *out, size_t size, const struct record *record, struct span *hole);
 
 #define RECORD_FINAL_MAX 2048 /* whatever by and why hold */
 size_t record_write_final(char *out, size_t size, const struct record_final *final);
+/* The member "next_hop" and its comma, which stand before that. */
+size_t record_write_hop(char *out, size_t size, struct span by);
 
 #endif

@@ -152,13 +152,27 @@ static struct entry *remember(
 
 /* --- Joining --- */
 
+/* The configured next hop stands right before the hole; the one that answered takes its place. No string of a JSON line
+ * has the name's quotes in it. */
+static size_t before_hop(struct span line, size_t hole)
+{
+	static const char name[] = "\"next_hop\":";
+
+	for (size_t at = hole; at >= sizeof name - 1; at--)
+		if (memcmp(line.at + at - (sizeof name - 1), name, sizeof name - 1) == 0)
+			return at - (sizeof name - 1);
+	return hole;
+}
+
 static size_t join(char *out, struct span line, size_t hole, const struct record_final *final)
 {
 	size_t after = hole + sizeof RECORD_NO_FINAL - 1;
-	size_t length;
+	size_t length = final->by.length > 0 ? before_hop(line, hole) : hole;
 
-	memcpy(out, line.at, hole);
-	length = hole + record_write_final(out + hole, RECORD_FINAL_MAX, final);
+	memcpy(out, line.at, length);
+	if (length < hole)
+		length += record_write_hop(out + length, RECORD_FINAL_MAX, final->by);
+	length += record_write_final(out + length, RECORD_FINAL_MAX, final);
 	memcpy(out + length, line.at + after, line.length - after);
 	return length + line.length - after;
 }

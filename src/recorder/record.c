@@ -272,6 +272,8 @@ static void put_final(struct writer *w, const struct record_final *final)
 	put_cut(w, refused ? final->by : (struct span){ "", 0 }, RECORD_BY_MAX);
 	writer_text(w, ",\"rejection\":");
 	put_cut(w, refused ? final->why : (struct span){ "", 0 }, RECORD_REJECTION_MAX);
+	writer_text(w, ",\"note\":");
+	put_cut(w, refused ? (struct span){ "", 0 } : final->why, RECORD_REJECTION_MAX);
 }
 
 static void put_decision(struct writer *w, const struct record *record)
@@ -332,5 +334,15 @@ size_t record_write_final(char *out, size_t size, const struct record_final *fin
 	struct writer w = writer_on(out, size);
 
 	put_final(&w, final);
+	return w.full ? 0 : writer_length(&w);
+}
+
+size_t record_write_hop(char *out, size_t size, struct span by)
+{
+	struct writer w = writer_on(out, size);
+
+	writer_text(&w, "\"next_hop\":");
+	put_cut(&w, by, RECORD_BY_MAX);
+	writer_text(&w, ",");
 	return w.full ? 0 : writer_length(&w);
 }

@@ -8,6 +8,7 @@
 #include "outgoing.h"
 #include "relay_state.h"
 #include "stirrup/clock.h"
+#include "dialogs.h"
 #include "stirrup/dialog_ids.h"
 #include "stirrup/log.h"
 #include "stirrup/name_addr.h"
@@ -145,7 +146,7 @@ static bool translate(struct span call_id, struct span one_tag, struct span othe
 	struct dialog dialog;
 
 	dialog_key(&key, call_id, one_tag, other_tag);
-	if (worker->dialogs == NULL || dialog_store_find(worker->dialogs, &key, &dialog) != DIALOG_FOUND)
+	if (!dialogs_find(worker->dialogs, &key, &dialog))
 		return false;
 	*other = dialog.caller.call_id;
 	if (other->length == call_id.length && memcmp(other->at, call_id.at, call_id.length) == 0)
@@ -315,7 +316,7 @@ static uint16_t hash_of_listener(const struct relay *relay, int listener)
 }
 
 /* The first response with a tag makes the dialog, later ones confirm it (RFC 3261 section 12.1). */
-static void make_dialog(struct worker *worker, const struct relay *relay, const struct sip_head *response,
+static bool make_dialog(struct worker *worker, const struct relay *relay, const struct sip_head *response,
 	const struct sip_basics *basics)
 {
 	static char caller_routes[ROUTES_BYTES], callee_routes[ROUTES_BYTES];
@@ -359,8 +360,7 @@ static void make_dialog(struct worker *worker, const struct relay *relay, const 
 		writer_text(&writer, relay->hops[relay->hop].text);
 		dialog.callee.target = (struct span){ hop_uri, writer_length(&writer) };
 	}
-	if (worker->dialogs != NULL)
-		dialog_store_put(worker->dialogs, &dialog);
+	return dialogs_put(worker->dialogs, &dialog);
 }
 
 static bool refreshes_target(struct span method)
@@ -379,10 +379,10 @@ static void change_dialog(struct worker *worker, const struct relay *relay, cons
 	struct dialog dialog;
 	struct span asked = uri_of(relay->contact), answered = uri_of(sip_head_value(response, HEADER_CONTACT));
 
-	if (worker->dialogs == NULL || dialog_store_find(worker->dialogs, &relay->dialog, &dialog) != DIALOG_FOUND)
+	if (!dialogs_find(worker->dialogs, &relay->dialog, &dialog))
 		return;
 	if (span_is(relay->method, "BYE")) {
-		dialog_store_remove(worker->dialogs, &dialog);
+		dialogs_remove(worker->dialogs, &dialog);
 		return;
 	}
 	if (!refreshes_target(relay->method))
@@ -393,7 +393,7 @@ static void change_dialog(struct worker *worker, const struct relay *relay, cons
 		*(relay->from_caller ? &dialog.callee.target : &dialog.caller.target) = answered;
 	if (dialog.confirmed && (span_is(relay->method, "INVITE") || span_is(relay->method, "UPDATE")))
 		dialog.expires = expiry(relay->generation->config, response);
-	dialog_store_put(worker->dialogs, &dialog);
+	dialogs_put(worker->dialogs, &dialog);
 }
 
 /* --- Responses --- */
@@ -409,7 +409,7 @@ static void restore(struct sip_edit *changes, const struct sip_head *response, e
 		sip_edit_replace(changes, at, value);
 }
 
-void b2bua_edit_response(struct worker *worker, const struct relay *relay, struct sip_edit *changes,
+void b2bua_edit_response(struct worker *worker, struct relay *relay, struct sip_edit *changes,
 	const struct sip_head *response, const struct sip_basics *basics)
 {
 	static char text[2048];
@@ -429,7 +429,7 @@ void b2bua_edit_response(struct worker *worker, const struct relay *relay, struc
 		sip_edit_replace(changes, line,
 			own_contact(text, sizeof text, relay->generation, relay->listener, response->lines[line].value));
 	if (relay->kind == RELAY_B2BUA && response->status > 100 && response->status < 300 && basics->to_tag.length > 0)
-		make_dialog(worker, relay, response, basics);
+		relay->survives = make_dialog(worker, relay, response, basics);
 	else if (relay->kind == RELAY_B2BUA_WITHIN && response->status >= 200 &&
 		(response->status < 300 || span_is(relay->method, "BYE")))
 		change_dialog(worker, relay, response);
@@ -502,13 +502,12 @@ static bool edit_route(struct worker *worker, const struct dialog_side *side, st
 	return !last.full;
 }
 
-static void edit_within(struct worker *worker, const struct transit *transit, const struct dialog *dialog, bool from_caller)
+static void edit_within(const struct transit *transit, const struct dialog *dialog, bool from_caller)
 {
 	static char to[4096];
 	const struct dialog_side *other = from_caller ? &dialog->callee : &dialog->caller;
 	const struct sip_basics *basics = transit->basics;
 
-	sip_edit_begin(&edit, transit->head);
 	sip_edit_drop_all(&edit, HEADER_VIA);
 	sip_edit_drop_all(&edit, HEADER_RECORD_ROUTE);
 	sip_edit_drop_all(&edit, HEADER_ROUTE);
@@ -574,7 +573,7 @@ static void send_within(struct worker *worker, struct transit *transit, const st
 		.from_caller = from_caller,
 	};
 
-	edit_within(worker, transit, dialog, from_caller);
+	edit_within(transit, dialog, from_caller);
 	if (!edit_route(worker, other, &target, &plan.request_uri) ||
 		!egress_find(&egress, config, target.transport, target.address.ss_family,
 			listener_by_hash(config, other->listener))) {
@@ -604,7 +603,10 @@ bool b2bua_within(struct worker *worker, struct transit *transit)
 	bool from_caller;
 
 	dialog_key(&key, basics->call_id, basics->from_tag, basics->to_tag);
-	if (worker->dialogs == NULL || dialog_store_find(worker->dialogs, &key, &dialog) != DIALOG_FOUND)
+	/* First what looks for other calls: a dialog is borrowed until the next one is looked for. */
+	sip_edit_begin(&edit, transit->head);
+	translate_ids(worker, transit->head);
+	if (!dialogs_find(worker->dialogs, &key, &dialog))
 		return false;
 	from_caller = dialog.caller.tag.length == basics->from_tag.length &&
 		memcmp(dialog.caller.tag.at, basics->from_tag.at, basics->from_tag.length) == 0;
@@ -618,10 +620,4 @@ bool b2bua_within(struct worker *worker, struct transit *transit)
 	else
 		send_within(worker, transit, &dialog, from_caller, &key);
 	return true;
-}
-
-void b2bua_flush(struct worker *worker)
-{
-	if (worker->dialogs != NULL && dialog_store_is_dirty(worker->dialogs))
-		dialog_store_flush(worker->dialogs);
 }

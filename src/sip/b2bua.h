@@ -8,7 +8,4 @@
 /* A request within a call, an ACK of a 2xx among them. False: of no call that is known. */
 bool b2bua_within(struct worker *worker, struct transit *transit);
 
-/* Writes what was changed in the dialog store; at the end of each turn. */
-void b2bua_flush(struct worker *worker);
-
 #endif

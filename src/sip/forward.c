@@ -64,8 +64,7 @@ static void seal_request_of(struct seal_request *out, const struct sip_head *req
 }
 
 /* RFC 5393 section 4.2. */
-static bool is_loop(struct worker *worker, const struct generation *generation, const struct sip_head *request,
-	const struct seal_request *sealed)
+static bool is_loop(struct worker *worker, const struct sip_head *request, const struct seal_request *sealed)
 {
 	for (size_t i = sip_head_find(request, HEADER_VIA, 0); i < request->count;
 		i = sip_head_find(request, HEADER_VIA, i + 1)) {
@@ -73,7 +72,7 @@ static bool is_loop(struct worker *worker, const struct generation *generation, 
 		struct via via;
 
 		while (via_next(&rest, &via))
-			if (egress_is_us(generation, via.host, via.port) && seal_is_loop(worker->sealer, sealed, &via))
+			if (seal_is_loop(worker->sealer, sealed, &via))
 				return true;
 	}
 	return false;
@@ -190,11 +189,6 @@ static void add_record_route(const struct generation *generation, const struct e
 	sip_edit_prepend_lines(&edit, (struct span){ text, writer.full ? 0 : writer_length(&writer) });
 }
 
-static bool is_own_route(const struct generation *generation, struct span uri, struct sip_uri *parts)
-{
-	return sip_uri_read(parts, uri) && egress_is_us(generation, parts->host, parts->port);
-}
-
 /* What of the Routes is ours, and what follows. */
 struct routes {
 	unsigned own;             /* how many on top are ours */
@@ -225,7 +219,23 @@ static int listener_of(const struct generation *generation, const struct sip_uri
 	return -1;
 }
 
-static void read_routes(struct routes *routes, const struct generation *generation, const struct sip_head *request)
+/* Another node's is ours, too, where its seal is good: we go on in its place. */
+static bool is_own_route(struct worker *worker, const struct sip_basics *basics, struct span item, struct sip_uri *uri,
+	struct span *seal)
+{
+	struct seal_route unused;
+
+	*seal = (struct span){ "", 0 };
+	if (!sip_uri_read(uri, item))
+		return false;
+	sip_uri_param(uri, "st", seal);
+	return egress_is_us(worker->generation, uri->host, uri->port) ||
+		(seal->length > 0 && (seal_route_read(worker->sealer, *seal, basics->call_id, basics->from_tag, &unused) ||
+			seal_route_read(worker->sealer, *seal, basics->call_id, basics->to_tag, &unused)));
+}
+
+static void read_routes(struct routes *routes, struct worker *worker, const struct sip_head *request,
+	const struct sip_basics *basics)
 {
 	*routes = (struct routes){ .leaves_by = -1 };
 	for (size_t i = sip_head_find(request, HEADER_ROUTE, 0); i < request->count;
@@ -237,15 +247,15 @@ static void read_routes(struct routes *routes, const struct generation *generati
 			struct sip_uri uri;
 			struct span seal;
 
-			if (routes->own >= 2 || !is_own_route(generation, item.uri, &uri)) {
+			if (routes->own >= 2 || !is_own_route(worker, basics, item.uri, &uri, &seal)) {
 				routes->next = item.uri;
 				return;
 			}
-			if (routes->own++ == 0 && sip_uri_param(&uri, "st", &seal)) {
+			if (routes->own++ == 0) {
 				routes->seal = seal;
 				sip_uri_param(&uri, "f", &routes->from);
 			}
-			routes->leaves_by = listener_of(generation, &uri);
+			routes->leaves_by = listener_of(worker->generation, &uri);
 		}
 	}
 }
@@ -287,11 +297,11 @@ void forward_request_uri(const struct generation *generation, struct span uri, c
 		out[0] = '\0';
 }
 
-static void edit_routes(const struct generation *generation, const struct sip_head *request)
+static void edit_routes(struct worker *worker, const struct sip_head *request, const struct sip_basics *basics)
 {
 	struct routes routes;
 
-	read_routes(&routes, generation, request);
+	read_routes(&routes, worker, request, basics);
 	if (routes.own > 0)
 		sip_edit_drop_first(&edit, HEADER_ROUTE, routes.own);
 }
@@ -440,7 +450,7 @@ void forward_invite(struct worker *worker, struct call *call, const struct call_
 		refuse(worker, call, 483, VERDICT_LOOP, "Max-Forwards is used up");
 		return;
 	}
-	if (is_loop(worker, call->generation, &head, &sealed)) {
+	if (is_loop(worker, &head, &sealed)) {
 		refuse(worker, call, 482, VERDICT_LOOP, "it has been here before");
 		return;
 	}
@@ -452,7 +462,7 @@ void forward_invite(struct worker *worker, struct call *call, const struct call_
 	sip_edit_begin(&edit, &head);
 	outgoing_max_forwards(&edit, &basics);
 	outgoing_result(&edit, outcome);
-	edit_routes(call->generation, &head);
+	edit_routes(worker, &head, &basics);
 	if (call->path.connection != NULL || hop_count > 1 || hops[0].transport != TRANSPORT_UDP)
 		forward_stateful(worker, call, outcome, &basics, hops, hop_count);
 	else
@@ -485,7 +495,7 @@ void forward_follow(struct worker *worker, const struct transit *transit)
 	seal_request_of(&sealed, transit->head, transit->basics);
 	sip_edit_begin(&edit, transit->head);
 	outgoing_max_forwards(&edit, transit->basics);
-	edit_routes(generation, transit->head);
+	edit_routes(worker, transit->head, transit->basics);
 	add_via(worker, generation, &forwarded.egress, &sealed, &fields, NULL, (struct span){ "", 0 }, branch);
 	forward_request_uri(generation, transit->head->request_uri, &hops[0], uri, sizeof uri);
 	if (uri[0] != '\0')
@@ -574,13 +584,13 @@ void forward_within(struct worker *worker, struct transit *transit)
 	struct outgoing_target target;
 	struct egress egress;
 
-	read_routes(&routes, generation, transit->head);
+	read_routes(&routes, worker, transit->head, transit->basics);
 	seal_request_of(&sealed, transit->head, transit->basics);
 	if (!read_seal(worker, transit, routes.seal, &route, &from_caller))
 		transit_answer(worker, transit, 481, "Call/Transaction Does Not Exist");
 	else if (transit->basics->max_forwards == 0)
 		transit_answer(worker, transit, 483, "Too Many Hops");
-	else if (is_loop(worker, generation, transit->head, &sealed))
+	else if (is_loop(worker, transit->head, &sealed))
 		transit_answer(worker, transit, 482, "Loop Detected");
 	else if (!outgoing_target(worker, generation, routes.next.length > 0 ? routes.next : transit->head->request_uri,
 			 &target) ||
@@ -604,7 +614,7 @@ bool forward_has_seal(struct worker *worker, const struct transit *transit)
 {
 	struct routes routes;
 
-	read_routes(&routes, worker->generation, transit->head);
+	read_routes(&routes, worker, transit->head, transit->basics);
 	return routes.seal.length > 0;
 }
 
@@ -706,7 +716,7 @@ static void record_final(struct worker *worker, const struct sip_head *response,
 	if (response->status < 200 || !span_is(basics->method, "INVITE"))
 		return;
 	net_text(by, (const struct sockaddr *)&sockets_arrival()->source);
-	watch_final(worker, record_id(basics->via.branch), response, by);
+	watch_final(worker, record_id(basics->via.branch), response, by, "");
 	watch_count(config_peer_by_hash(config, fields->peer), fields->customer, response, by);
 }
 

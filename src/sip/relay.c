@@ -775,7 +775,8 @@ static void record_final(struct worker *worker, struct relay *relay, const struc
 {
 	if (relay->record == 0)
 		return;
-	watch_final(worker, relay->record, response, relay->hops[relay->hop].text);
+	watch_final(worker, relay->record, response, relay->hops[relay->hop].text,
+		relay->kind == RELAY_B2BUA && !relay->survives ? "the dialog store did not take the call" : "");
 	watch_count(relay->peer, relay->customer, response, relay->hops[relay->hop].text);
 	relay->record = 0;
 }
@@ -801,8 +802,8 @@ static void take_success(struct worker *worker, struct relay *relay, const struc
 {
 	if (!relay->is_invite && relay->state == RELAY_OVER)
 		return;
-	record_final(worker, relay, response);
 	pass_response(worker, relay, response, basics);
+	record_final(worker, relay, response);
 	if (relay->state == RELAY_CALLING || relay->state == RELAY_PROCEEDING)
 		settle(worker, relay, relay->is_invite ? RELAY_ACCEPTED : RELAY_OVER);
 }

@@ -29,6 +29,7 @@ struct relay {
 	bool by_size;                     /* goes by TCP because it is long */
 	bool from_caller;
 	bool shows_contact;
+	bool survives;                    /* mode "b2bua": the call is in the dialog store */
 	bool keeps_from;                  /* what was done to From cannot be undone by the flags */
 	bool changes_from;                /* the next hop got another From than we did */
 	uint8_t flags;
@@ -71,7 +72,7 @@ struct relay {
 /* b2bua.c: our Contact on the request, for the side that gets it. */
 void b2bua_put_contact(struct writer *writer, const struct relay *relay);
 /* The response for the other side; the dialog that it makes, changes or ends. */
-void b2bua_edit_response(struct worker *worker, const struct relay *relay, struct sip_edit *edit,
+void b2bua_edit_response(struct worker *worker, struct relay *relay, struct sip_edit *edit,
 	const struct sip_head *response, const struct sip_basics *basics);
 
 #endif

@@ -161,8 +161,8 @@ static void take_response(struct worker *worker, const struct sip_head *head)
 	struct sip_basics basics;
 	struct span branch;
 
-	if (!sip_basics_read(&basics, head) || !egress_is_us(worker->generation, basics.via.host, basics.via.port)) {
-		transit_drop(worker, "a response whose topmost Via is not ours");
+	if (head->wrong_length || !sip_basics_read(&basics, head)) {
+		transit_drop(worker, "a response that has not what it must have");
 		return;
 	}
 	branch = basics.via.branch;
@@ -195,7 +195,7 @@ bool transit_take(struct worker *worker, struct span bytes, msg_t *message)
 	/* What is no request within a call, or has not what it must have, is the business of the parser. */
 	if (sip_tag(sip_head_value(&head, HEADER_TO)).length == 0 && !span_is(head.method, "CANCEL"))
 		return false;
-	if ((message == NULL && !mark_via(&head, sockets_arrival())) || !sip_basics_read(&basics, &head))
+	if (head.wrong_length || (message == NULL && !mark_via(&head, sockets_arrival())) || !sip_basics_read(&basics, &head))
 		return false;
 	return take_request(worker, &head, &basics, message);
 }

@@ -96,11 +96,12 @@ static struct span why(char *out, size_t size, const struct sip_head *response)
 	return (struct span){ out, writer_length(&writer) };
 }
 
-void watch_final(struct worker *worker, uint64_t record, const struct sip_head *response, const char *by)
+void watch_final(struct worker *worker, uint64_t record, const struct sip_head *response, const char *by, const char *note)
 {
 	char text[WHY_BYTES];
 
-	call_record_final(worker, record, response->status, by, why(text, sizeof text, response));
+	call_record_final(worker, record, response->status, by,
+		response->status < 300 ? span_of(note) : why(text, sizeof text, response));
 }
 
 /* --- Counters --- */

@@ -12,8 +12,8 @@ uint32_t watch_mark(struct span identity);
  * made none. */
 void watch_edit(struct sip_edit *edit, const struct sip_head *response, uint32_t mark);
 
-/* Ends the record of a call with what the far side said. by: its address. */
-void watch_final(struct worker *worker, uint64_t record, const struct sip_head *response, const char *by);
+/* Ends the record of a call with what the far side said. by: its address; note: of a call that goes on; empty: none. */
+void watch_final(struct worker *worker, uint64_t record, const struct sip_head *response, const char *by, const char *note);
 
 /* Counts rejections of what we signed or verified, by next hop, customer and code; each first one, and then ever fewer, are
  * logged. peer NULL: one that is not configured any more. */

@@ -16,7 +16,7 @@
 #include "stirrup/child.h"
 #include "stirrup/clock.h"
 #include "stirrup/log.h"
-#include "b2bua.h"
+#include "dialogs.h"
 #include "outgoing.h"
 #include "probe.h"
 #include "relay.h"
@@ -59,7 +59,7 @@ static bool is_listed(const struct sockaddr *source, int listener)
 
 void worker_end_turn(struct worker *ended)
 {
-	b2bua_flush(ended);
+	dialogs_flush(ended->dialogs);
 	signer_client_flush(ended);
 }
 
@@ -210,7 +210,7 @@ static void say(enum child_message_kind kind, uint32_t generation)
 
 /* Whoever is sent to is looked after ten times a second. */
 #define HOUSEKEEPING_NS 100000000
-#define SWEPT_PER_TURN 64          /* of the dialog store */
+#define SWEPT_PER_TURN 64          /* of the calls in the dialog store */
 #define RELAYS_MAX 262144
 
 static int on_housekeeping(su_root_magic_t *magic, su_wait_t *wait, su_wakeup_arg_t *argument)
@@ -221,8 +221,7 @@ static int on_housekeeping(su_root_magic_t *magic, su_wait_t *wait, su_wakeup_ar
 		return 0;
 	relays_tick(&worker);
 	hops_tick(worker.hops, monotonic_us());
-	if (worker.dialogs != NULL)
-		dialog_store_sweep(worker.dialogs, (uint32_t)(wall_us() / 1000000), SWEPT_PER_TURN);
+	dialogs_sweep(worker.dialogs, (uint32_t)(wall_us() / 1000000), SWEPT_PER_TURN);
 	worker_end_turn(&worker);
 	return 0;
 }
@@ -233,19 +232,12 @@ static int on_hops(su_root_magic_t *magic, su_wait_t *wait, su_wakeup_arg_t *arg
 	return 0;
 }
 
-/* The process outlives a store that cannot be used: calls pass, and do not outlive it. */
-static void open_dialogs(const struct config *config)
+static bool wants_dialogs(const struct config *config)
 {
-	char why[256];
-
-	for (size_t i = 0; i < config->peer_count && worker.dialogs == NULL; i++) {
-		if (config->peers[i].mode != MODE_B2BUA)
-			continue;
-		worker.dialogs = dialog_store_open(config->dialog_store, config->dialog_store_bytes, why, sizeof why);
-		if (worker.dialogs == NULL)
-			log_error("calls do not outlive this process: %s", why);
-		break;
-	}
+	for (size_t i = 0; i < config->peer_count; i++)
+		if (config->peers[i].mode == MODE_B2BUA)
+			return true;
+	return false;
 }
 
 /* What sends calls on; begun with the first configuration that wants it. */
@@ -264,9 +256,10 @@ static bool start_forwarding(void)
 			!watch(worker.housekeeper, on_housekeeping, NULL) || !watch(hops_fd(worker.hops), on_hops, NULL))
 			return false;
 	}
-	open_dialogs(worker.generation->config);
 	hops_configure(worker.hops, worker.generation->config);
-	return true;
+	if (worker.dialogs == NULL && wants_dialogs(worker.generation->config))
+		worker.dialogs = dialogs_new(worker.generation->config);
+	return worker.dialogs != NULL || !wants_dialogs(worker.generation->config);
 }
 
 static bool change_over(void)
@@ -468,9 +461,7 @@ static void release_all(void)
 	relays_free(worker.relays);
 	if (worker.agent != NULL)
 		nta_agent_destroy(worker.agent);
-	if (worker.dialogs != NULL)
-		dialog_store_flush(worker.dialogs);
-	dialog_store_close(worker.dialogs);
+	dialogs_free(worker.dialogs);
 	hops_free(worker.hops);
 	sealer_free(worker.sealer);
 	if (worker.housekeeper >= 0)

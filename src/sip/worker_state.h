@@ -12,7 +12,6 @@
 #include "stirrup/answer_memo.h"
 #include "stirrup/call.h"
 #include "stirrup/facts_table.h"
-#include "stirrup/dialog_store.h"
 #include "stirrup/fetcher.h"
 #include "stirrup/hops.h"
 #include "stirrup/record_queue.h"
@@ -59,7 +58,7 @@ struct worker {
 	struct sealer *sealer;
 	struct hops *hops;
 	struct relays *relays;           /* requests in progress that are passed on with state */
-	struct dialog_store *dialogs;    /* NULL: none, or it cannot be opened */
+	struct dialogs *dialogs;         /* established calls of mode "b2bua"; NULL: no peer has that mode */
 	int housekeeper;                 /* a timerfd: ten times a second, where calls are sent on; -1: none */
 	bool stopping, failed;
 	struct answer answer;            /* the one being made */

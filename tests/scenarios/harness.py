@@ -42,7 +42,7 @@ BY_FROM = "127.0.0.15"      # identity_from = "from"
 
 RECORD_FIELDS = (
     "v time node call_id peer source service mode customer orig dest attest origid iat credential x5u spc result "
-    "reason cause rule status next_hop final_status rejected_by rejection removed identities cache microseconds"
+    "reason cause rule status next_hop final_status rejected_by rejection note removed identities cache microseconds"
 ).split()
 
 

@@ -45,13 +45,13 @@ static inline void make_dialog(struct made_dialog *made, unsigned n, bool new_ca
 	dialog->caller = (struct dialog_side){ .call_id = made_text(made, 0),
 		.tag = made_text(made, 2),
 		.target = made_text(made, 4),
-		.contact = made_text(made, 6),
+		.name = made_text(made, 6),
 		.routes = made_text(made, 8),
 		.listener = 7 };
 	dialog->callee = (struct dialog_side){ .call_id = made_text(made, 1),
 		.tag = made_text(made, 3),
 		.target = made_text(made, 5),
-		.contact = made_text(made, 7),
+		.name = made_text(made, 7),
 		.routes = made_text(made, 9),
 		.listener = 9 };
 	dialog->peer = (uint16_t)(n + 1);

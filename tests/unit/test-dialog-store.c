@@ -107,7 +107,7 @@ static void assert_same_side(const struct dialog_side *one, const struct dialog_
 	assert_same_span(one->tag, other->tag);
 	assert_same_span(one->target, other->target);
 	assert_same_span(one->routes, other->routes);
-	assert_same_span(one->contact, other->contact);
+	assert_same_span(one->name, other->name);
 	assert_int_equal(one->listener, other->listener);
 }
 
@@ -206,7 +206,7 @@ static void test_a_record_of_any_length(void **state)
 			DIALOG_RECORD_WHOLE);
 		assert_same(&read, &dialog);
 		dialog = (struct dialog){ .callee.target = { long_text, lengths[i] / 2 },
-			.caller.contact = { long_text, lengths[i] / 2 } };
+			.caller.name = { long_text, lengths[i] / 2 } };
 		assert_int_equal(read_record(record, dialog_record_write(&dialog, record), &read),
 			DIALOG_RECORD_WHOLE);
 		assert_same(&read, &dialog);
@@ -405,7 +405,7 @@ static void test_what_was_found_can_be_changed_and_put(void **state)
 		assert_int_equal(
 			dialog_store_find(store, &made(1, false)->caller_key, &dialog), DIALOG_FOUND);
 		assert_true(span_is(dialog.caller.target, "sip:elsewhere@192.0.2.77"));
-		assert_same_span(dialog.callee.contact, made(1, false)->dialog.callee.contact);
+		assert_same_span(dialog.callee.name, made(1, false)->dialog.callee.name);
 	}
 	dialog_store_close(store);
 }

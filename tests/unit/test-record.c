@@ -45,14 +45,14 @@ static const char full_line[] =
 	"\"origid\":\"123e4567-e89b-12d3-a456-426655440000\",\"iat\":1795545681,\"credential\":\"alpha\","
 	"\"x5u\":\"https://certs.example.net/alpha.pem\",\"spc\":\"1234\",\"result\":\"signed\",\"reason\":null,"
 	"\"cause\":\"none\",\"rule\":\"customer acme: number in the table\",\"status\":302,"
-	"\"next_hop\":\"sip:198.51.100.7:5060\",\"final_status\":302,\"rejected_by\":null,\"rejection\":null,\"removed\":[],\"identities\":[],"
+	"\"next_hop\":\"sip:198.51.100.7:5060\",\"final_status\":302,\"rejected_by\":null,\"rejection\":null,\"note\":null,\"removed\":[],\"identities\":[],"
 	"\"cache\":null,\"microseconds\":187}\n";
 
 static const char empty_line[] =
 	"{\"v\":1,\"time\":\"1970-01-01T00:00:00.000Z\",\"node\":null,\"call_id\":null,\"peer\":null,\"source\":null,"
 	"\"service\":null,\"mode\":null,\"customer\":null,\"orig\":null,\"dest\":[],\"attest\":null,\"origid\":null,"
 	"\"iat\":null,\"credential\":null,\"x5u\":null,\"spc\":null,\"result\":null,\"reason\":null,\"cause\":null,"
-	"\"rule\":null,\"status\":null,\"next_hop\":null,\"final_status\":null,\"rejected_by\":null,\"rejection\":null,\"removed\":[],\"identities\":[],"
+	"\"rule\":null,\"status\":null,\"next_hop\":null,\"final_status\":null,\"rejected_by\":null,\"rejection\":null,\"note\":null,\"removed\":[],\"identities\":[],"
 	"\"cache\":null,\"microseconds\":0}\n";
 
 static void assert_line(const struct record *record, const char *expected)
@@ -88,14 +88,14 @@ static void a_refusal_says_whose_it_is_and_why(void **state)
 	} cases[] = {
 #define SPAN(literal) { literal, sizeof(literal) - 1 }
 		{ "an answer is no refusal", { 200, SPAN("192.0.2.9:5060"), SPAN("200 OK") },
-			"\"final_status\":200,\"rejected_by\":null,\"rejection\":null" },
+			"\"final_status\":200,\"rejected_by\":null,\"rejection\":null,\"note\":null" },
 		{ "300 is one", { 300, SPAN("192.0.2.9:5060"), SPAN("300 Multiple Choices") },
-			"\"final_status\":300,\"rejected_by\":\"192.0.2.9:5060\",\"rejection\":\"300 Multiple Choices\"" },
+			"\"final_status\":300,\"rejected_by\":\"192.0.2.9:5060\",\"rejection\":\"300 Multiple Choices\",\"note\":null" },
 		{ "phrase and Reason are escaped", { 438, SPAN("[2001:db8::9]:5060"), SPAN("438 \"Invalid\"\r\n\x80") },
 			"\"final_status\":438,\"rejected_by\":\"[2001:db8::9]:5060\","
-			"\"rejection\":\"438 \\\"Invalid\\\"\\u000d\\u000a\xef\xbf\xbd\"" },
+			"\"rejection\":\"438 \\\"Invalid\\\"\\u000d\\u000a\xef\xbf\xbd\",\"note\":null" },
 		{ "ours is nobody's", { 408, { NULL, 0 }, { NULL, 0 } },
-			"\"final_status\":408,\"rejected_by\":null,\"rejection\":null" },
+			"\"final_status\":408,\"rejected_by\":null,\"rejection\":null,\"note\":null" },
 		{ "none is none", { 0, SPAN("192.0.2.9:5060"), SPAN("why") }, RECORD_NO_FINAL },
 	};
 
