@@ -21,7 +21,7 @@ enum child_message_kind {
 	CHILD_HANDOVER_READ,  /* fd: datagrams that other workers received for this one */
 	CHILD_HANDOVER_WRITE, /* fd: to worker [index] */
 	CHILD_REPLAY,         /* fd: the memory of the replay table that all workers share (replay.h) */
-	CHILD_SECRET,         /* the installation's secret (sip.secret_file) */
+	CHILD_SECRET,         /* the installation's secret (sip.secret_file); index 1: the one before it */
 	CHILD_START,          /* all is there: serve */
 	CHILD_RELOAD,         /* all is there: change over to the new generation */
 	CHILD_SIGNER_READY,   /* to workers: a signer serves (again): ask once more for what is open */

@@ -12,4 +12,7 @@
  * another length than 64 hexadecimal digits and a newline. False with the reason in why. */
 bool secret_load(const char *path, uint8_t secret[CHILD_SECRET_BYTES], char *why, size_t why_size);
 
+/* The same of a file that must be there: nobody makes up an old secret. */
+bool secret_load_previous(const char *path, uint8_t secret[CHILD_SECRET_BYTES], char *why, size_t why_size);
+
 #endif

@@ -19,6 +19,7 @@
 #define SOCKETS_MAX 64           /* listeners of one process, over all reloads */
 #define SOCKETS_WORKERS_MAX 64
 #define SOCKETS_DATAGRAMS_MAX 16 /* read at once */
+#define RELAY_BRANCH "z9hG4bKs"   /* begins the branches of what is sent with state; two hex digits of the worker follow */
 
 /* Whether source may speak to that listener of the current configuration. */
 typedef bool sockets_listed(const struct sockaddr *source, int listener);

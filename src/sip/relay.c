@@ -18,7 +18,6 @@
 #define LONG_MESSAGE 1300                  /* RFC 3261 section 18.1.1 */
 #define SLOT_US INT64_C(100000)
 #define SLOTS 512
-#define BRANCH "z9hG4bKs"
 #define BRANCH_SIZE 32
 
 struct relays {
@@ -496,7 +495,7 @@ static void pass_response(struct worker *worker, struct relay *relay, const stru
 
 static void write_branch(const struct worker *worker, const struct relay *relay, char branch[BRANCH_SIZE])
 {
-	snprintf(branch, BRANCH_SIZE, BRANCH "%02x%016llx%x", worker->index & 0xff, (unsigned long long)relay->id,
+	snprintf(branch, BRANCH_SIZE, RELAY_BRANCH "%02x%016llx%x", worker->index & 0xff, (unsigned long long)relay->id,
 		relay->attempt & 0xf);
 }
 
@@ -739,7 +738,7 @@ bool relay_begin(struct worker *worker, const struct relay_plan *plan)
 
 bool relay_owns(struct span branch)
 {
-	return branch.length > sizeof BRANCH - 1 && memcmp(branch.at, BRANCH, sizeof BRANCH - 1) == 0;
+	return branch.length > sizeof RELAY_BRANCH - 1 && memcmp(branch.at, RELAY_BRANCH, sizeof RELAY_BRANCH - 1) == 0;
 }
 
 /* "z9hG4bKs", the worker, the id, the attempt. */
@@ -748,11 +747,11 @@ static struct relay *find_branch(struct worker *worker, struct span branch, unsi
 	char text[BRANCH_SIZE], *behind;
 	char id[17];
 
-	if (branch.length != sizeof BRANCH - 1 + 2 + 16 + 1 || !span_copy(text, sizeof text, branch))
+	if (branch.length != sizeof RELAY_BRANCH - 1 + 2 + 16 + 1 || !span_copy(text, sizeof text, branch))
 		return NULL;
-	memcpy(id, text + sizeof BRANCH - 1 + 2, 16);
+	memcpy(id, text + sizeof RELAY_BRANCH - 1 + 2, 16);
 	id[16] = '\0';
-	*attempt = (unsigned)strtoul(text + sizeof BRANCH - 1 + 2 + 16, NULL, 16);
+	*attempt = (unsigned)strtoul(text + sizeof RELAY_BRANCH - 1 + 2 + 16, NULL, 16);
 	return find_id(worker, strtoull(id, &behind, 16));
 }
 

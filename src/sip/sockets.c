@@ -194,6 +194,27 @@ unsigned sockets_owner(struct span call_id)
 	return hash % sockets.workers;
 }
 
+/* A response to what was sent with state has the number of the worker in its branch (relay.h): that one knows the request,
+ * also where it came by a connection. False: it has none. */
+static bool owner_by_branch(struct span datagram, unsigned *owner)
+{
+	static const char mark[] = "branch=" RELAY_BRANCH;
+	size_t head = datagram.length < 2048 ? datagram.length : 2048;
+	const char *found;
+	char number[3] = "";
+
+	if (sockets.workers <= 1 || strncmp(datagram.at, "SIP/2.0 ", 8) != 0)
+		return false;
+	/* Ours is on top, so it is the first one. */
+	found = memmem(datagram.at, head, "branch=", 7);
+	if (found == NULL || (size_t)(datagram.at + head - found) < sizeof mark + 2 ||
+		memcmp(found, mark, sizeof mark - 1) != 0)
+		return false;
+	memcpy(number, found + sizeof mark - 1, 2);
+	*owner = (unsigned)strtoul(number, NULL, 16);
+	return *owner < sockets.workers;
+}
+
 static void hand_over(unsigned worker, struct span datagram)
 {
 	struct handover head = {
@@ -266,7 +287,8 @@ static bool accept_datagram(int index, struct span datagram)
 		refuse_oversized(index, datagram);
 		return false;
 	}
-	owner = sockets_owner(call_id);
+	if (!owner_by_branch(datagram, &owner))
+		owner = sockets_owner(call_id);
 	if (owner != sockets.worker && sockets.handover_write[owner] >= 0) {
 		hand_over(owner, datagram);
 		return false;

@@ -246,7 +246,7 @@ static bool start_forwarding(void)
 	struct itimerspec often = { .it_interval.tv_nsec = HOUSEKEEPING_NS, .it_value.tv_nsec = HOUSEKEEPING_NS };
 
 	if (worker.hops == NULL) {
-		worker.sealer = sealer_new(worker.secret, NULL);
+		worker.sealer = sealer_new(worker.secret, worker.has_previous_secret ? worker.previous_secret : NULL);
 		worker.hops = hops_new(probe_send, &worker);
 		worker.relays = relays_new(RELAYS_MAX);
 		worker.housekeeper = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
@@ -398,7 +398,8 @@ static void take_message(const struct child_message *message, int fd)
 			log_error("the replay table cannot be used: %s", strerror(errno));
 		break;
 	case CHILD_SECRET:
-		memcpy(worker.secret, message->secret, sizeof worker.secret);
+		memcpy(message->index == 1 ? worker.previous_secret : worker.secret, message->secret, sizeof worker.secret);
+		worker.has_previous_secret = worker.has_previous_secret || message->index == 1;
 		break;
 	case CHILD_START:
 		serve_or_die();

@@ -36,7 +36,8 @@ struct flight {
 struct worker {
 	int control, signer, fetcher, recorder, handed_over; /* channels; -1: none */
 	uint32_t index, count;
-	uint8_t secret[CHILD_SECRET_BYTES];
+	uint8_t secret[CHILD_SECRET_BYTES], previous_secret[CHILD_SECRET_BYTES];
+	bool has_previous_secret;
 	su_root_t *root;
 	nta_agent_t *agent;
 	struct generation *generation;   /* the current one */

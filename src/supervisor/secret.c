@@ -87,17 +87,10 @@ static bool make_secret(const char *path, uint8_t secret[CHILD_SECRET_BYTES])
 	return made;
 }
 
-bool secret_load(const char *path, uint8_t secret[CHILD_SECRET_BYTES], char *why, size_t why_size)
+static bool read_file(const char *path, int fd, uint8_t secret[CHILD_SECRET_BYTES], char *why, size_t why_size)
 {
 	const char *problem = NULL;
-	int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 
-	if (fd < 0 && errno == ENOENT) {
-		if (make_secret(path, secret))
-			return true;
-		snprintf(why, why_size, "%s: cannot be made: %s", path, strerror(errno));
-		return false;
-	}
 	if (fd < 0) {
 		snprintf(why, why_size, "%s: %s", path, errno == ELOOP ? "is a symbolic link" : strerror(errno));
 		return false;
@@ -106,4 +99,21 @@ bool secret_load(const char *path, uint8_t secret[CHILD_SECRET_BYTES], char *why
 		snprintf(why, why_size, "%s: %s", path, problem);
 	close(fd);
 	return problem == NULL;
+}
+
+bool secret_load(const char *path, uint8_t secret[CHILD_SECRET_BYTES], char *why, size_t why_size)
+{
+	int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd >= 0 || errno != ENOENT)
+		return read_file(path, fd, secret, why, why_size);
+	if (make_secret(path, secret))
+		return true;
+	snprintf(why, why_size, "%s: cannot be made: %s", path, strerror(errno));
+	return false;
+}
+
+bool secret_load_previous(const char *path, uint8_t secret[CHILD_SECRET_BYTES], char *why, size_t why_size)
+{
+	return read_file(path, open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC), secret, why, why_size);
 }

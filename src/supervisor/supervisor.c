@@ -63,6 +63,8 @@ static struct {
 	int64_t reload_limit_us;
 	int64_t release_us;            /* 0: nothing to release */
 	uint8_t secret[CHILD_SECRET_BYTES];
+	uint8_t previous_secret[CHILD_SECRET_BYTES];
+	bool has_previous_secret;
 	int replay;                    /* memory of the workers' replay table, which outlives each of them; -1: none */
 	unsigned workers;              /* fixed while the daemon runs */
 	struct pair *to_signer;        /* [worker]: 0 the worker's end, 1 the signer's */
@@ -128,6 +130,11 @@ static void equip_worker(struct member *worker)
 			.kind = CHILD_IDENTITY, .index = worker->index, .count = supervisor.workers },
 		-1);
 	tell(worker, secret, -1);
+	if (supervisor.has_previous_secret) {
+		secret.index = 1;
+		memcpy(secret.secret, supervisor.previous_secret, sizeof secret.secret);
+		tell(worker, secret, -1);
+	}
 	tell_channel(worker, CHILD_REPLAY, 0, supervisor.replay);
 	tell_channel(worker, CHILD_SIGNER, 0, supervisor.to_signer[worker->index].ends[0]);
 	tell_channel(worker, CHILD_FETCHER, 0, supervisor.to_fetcher[worker->index].ends[0]);
@@ -609,6 +616,13 @@ static bool prepare(void)
 	supervisor.workers = supervisor.current.config->workers;
 	if (!secret_load(supervisor.current.config->secret_file, supervisor.secret, why, sizeof why)) {
 		log_error("sip.secret_file: %s", why);
+		return false;
+	}
+	supervisor.has_previous_secret = supervisor.current.config->previous_secret_file != NULL;
+	if (supervisor.has_previous_secret &&
+		!secret_load_previous(supervisor.current.config->previous_secret_file, supervisor.previous_secret, why,
+			sizeof why)) {
+		log_error("sip.previous_secret_file: %s", why);
 		return false;
 	}
 	supervisor.replay = replay_table_create(REPLAY_TOKENS);
