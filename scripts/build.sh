@@ -88,12 +88,25 @@ unit_tests()
 	# Published certificates and tokens that are not part of the tree: tests that want them skip without.
 	[ ! -d ../shared/corpus ] || export STIRRUP_SHARED="$PWD/../shared"
 	say "Unit tests in $1"
-	find "$1/tests" -name '*.trs' -exec rm -f {} +
-	(cd "$1" && make -s -k check) || true
+	check_programs "$1"
+}
+
+# fuzzers DIR: each for a moment; DIR is a build with --enable-fuzzing.
+fuzzers()
+{
+	say "Fuzzers in $1"
+	check_programs "$1/tests/fuzz"
+}
+
+# check_programs DIR: "make check" in this directory alone.
+check_programs()
+{
+	find "$1" -name '*.trs' -exec rm -f {} +
+	(cd "$1" && make -s -k check SUBDIRS=.) || true
 	results=$(mktemp)
-	find "$1/tests" -name '*.trs' >"$results"
+	find "$1" -name '*.trs' >"$results"
 	if [ ! -s "$results" ]; then
-		echo "no unit test ran" >&2
+		echo "no test ran" >&2
 		failed=$((failed + 1))
 	fi
 	while read -r trs; do
