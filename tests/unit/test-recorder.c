@@ -261,7 +261,7 @@ static void wait_for_lines(const char *path, int count)
 static int records_of(const char *path, int number, unsigned status)
 {
 	size_t length;
-	char *text = contents(path, &length), call[64], final[64];
+	char *text = contents(path, &length), call[64], final[128];
 	int count = 0;
 
 	snprintf(call, sizeof call, ",\"call_id\":\"call-%d\",", number);
