@@ -1,0 +1,112 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "../../src/sip/watch.h"
+
+#define COUNT(array) (sizeof(array) / sizeof(array)[0])
+
+#define SIGNATURE "rq3pjT1akEfbjWVQYb6BJ1Q8RbGZiCH9kzM8mY-1f4_A0VQvc2qMkLxRZBkYbX1nLcGmJWn7FQbnPYpzZlNo0w"
+#define TOKEN "eyJhbGciOiJFUzI1NiJ9.eyJpYXQiOjF9." SIGNATURE
+
+static struct sip_head head;
+static struct sip_edit edit;
+
+static const char *edited(const char *lines, uint32_t mark)
+{
+	static char text[4096], out[4096];
+	struct span message;
+
+	snprintf(text, sizeof text, "SIP/2.0 438 Invalid Identity Header\r\n%sContent-Length: 0\r\n\r\n", lines);
+	assert_true(sip_head_read(&head, span_of(text)));
+	sip_edit_begin(&edit, &head);
+	watch_edit(&edit, &head, mark);
+	assert_true(sip_edit_write(&edit, out, sizeof out - 1, &message));
+	out[message.length] = '\0';
+	assert_string_equal(out + message.length - strlen("Content-Length: 0\r\n\r\n"), "Content-Length: 0\r\n\r\n");
+	out[message.length - strlen("Content-Length: 0\r\n\r\n")] = '\0';
+	return out + strlen("SIP/2.0 438 Invalid Identity Header\r\n");
+}
+
+static void the_mark_is_of_the_signature_alone(void **state)
+{
+	uint32_t mark = watch_mark(span_of(TOKEN ";info=<https://cert.example.org/a.pem>;alg=ES256;ppt=shaken"));
+
+	assert_int_not_equal(mark, 0);
+	assert_int_equal(watch_mark(span_of(TOKEN)), mark);
+	assert_int_equal(watch_mark(span_of(TOKEN " ;info=<x>")), mark);
+	assert_int_equal(watch_mark(span_of(TOKEN "\r\n ;info=<x>")), mark);
+	assert_int_equal(watch_mark(span_of(".." SIGNATURE)), mark);
+	assert_int_equal(watch_mark(span_of("other.claims." SIGNATURE)), mark);
+	assert_int_not_equal(watch_mark(span_of(TOKEN "x")), mark);
+	assert_int_not_equal(watch_mark((struct span){ TOKEN, sizeof TOKEN - 2 }), mark);
+}
+
+static void the_mark_of_anything_is_never_none(void **state)
+{
+	static const char *const texts[] = { "", ".", "..", "...", ";", "..;", "a.b", "a.b.\"" };
+
+	for (size_t i = 0; i < COUNT(texts); i++)
+		assert_int_not_equal(watch_mark(span_of(texts[i])), 0);
+	for (size_t length = 0; length < sizeof TOKEN; length++) {
+		char *text = malloc(length > 0 ? length : 1);
+
+		assert_non_null(text);
+		memcpy(text, TOKEN, length);
+		assert_int_not_equal(watch_mark((struct span){ text, length }), 0);
+		free(text);
+	}
+}
+
+/* RFC 9410 section 7. */
+static void takes_out_what_tells_of_our_token(void **state)
+{
+	static const struct {
+		const char *behaviour, *lines, *left;
+	} cases[] = {
+		{ "nothing there", "", "" },
+		{ "the whole token", "Reason: STIR;cause=438;text=\"x\";ppi=\"" TOKEN "\"\r\n", "" },
+		{ "its compact form", "Reason: STIR;cause=438;ppi=\".." SIGNATURE "\"\r\n", "" },
+		{ "without quotes", "Reason: STIR;cause=438;ppi=.." SIGNATURE "\r\n", "" },
+		{ "in any letter case, with white space", "reason : stir ;\r\n cause=438 ; PPI = \".." SIGNATURE "\"\r\n", "" },
+		{ "each of them", "Reason: STIR;cause=438;ppi=\".." SIGNATURE "\"\r\nX: y\r\nReason: STIR;ppi=\"" TOKEN "\"\r\n",
+			"X: y\r\n" },
+		{ "not another token's", "Reason: STIR;cause=438;ppi=\"..x" SIGNATURE "\"\r\n",
+			"Reason: STIR;cause=438;ppi=\"..x" SIGNATURE "\"\r\n" },
+		{ "not without a token", "Reason: STIR;cause=438\r\n", "Reason: STIR;cause=438\r\n" },
+		{ "not with an empty one", "Reason: STIR;cause=438;ppi\r\n", "Reason: STIR;cause=438;ppi\r\n" },
+		{ "not another protocol's", "Reason: Q.850;cause=16;ppi=\".." SIGNATURE "\"\r\n",
+			"Reason: Q.850;cause=16;ppi=\".." SIGNATURE "\"\r\n" },
+		{ "not a protocol that only begins so", "Reason: STIRX;ppi=\".." SIGNATURE "\"\r\n",
+			"Reason: STIRX;ppi=\".." SIGNATURE "\"\r\n" },
+		{ "not what only quotes it", "Reason: STIR;text=\";ppi=.." SIGNATURE "\"\r\n",
+			"Reason: STIR;text=\";ppi=.." SIGNATURE "\"\r\n" },
+		{ "not another header field", "X-Reason: STIR;ppi=\".." SIGNATURE "\"\r\n", "X-Reason: STIR;ppi=\".." SIGNATURE "\"\r\n" },
+		{ "an empty Reason", "Reason:\r\n", "Reason:\r\n" },
+		{ "a quote without an end", "Reason: STIR;text=\"x;ppi=.." SIGNATURE "\r\n",
+			"Reason: STIR;text=\"x;ppi=.." SIGNATURE "\r\n" },
+	};
+	uint32_t mark = watch_mark(span_of(TOKEN ";info=<x>"));
+
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		if (strcmp(edited(cases[i].lines, mark), cases[i].left) != 0)
+			fail_msg("%s: %s", cases[i].behaviour, edited(cases[i].lines, mark));
+		assert_string_equal(edited(cases[i].lines, 0), cases[i].lines);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_mark_is_of_the_signature_alone),
+		cmocka_unit_test(the_mark_of_anything_is_never_none),
+		cmocka_unit_test(takes_out_what_tells_of_our_token),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
