@@ -166,12 +166,18 @@ bool verstat_in_uri(struct span uri)
 	return removed > 0;
 }
 
-/* Whether the item stands in <>: there is a ">" right behind its URI. */
-static bool is_bracketed(struct span header, struct span uri)
+/* How far it is from the end of the URI to behind its ">"; 0: it stands in none. A space inside is wrong, yet in use. */
+static size_t length_to_bracket(struct span header, struct span uri)
 {
-	const char *behind = uri.at + uri.length;
+	const char *before = uri.at, *behind = uri.at + uri.length, *end = header.at + header.length;
 
-	return uri.at > header.at && uri.at[-1] == '<' && behind < header.at + header.length && *behind == '>';
+	while (before > header.at && before[-1] == ' ')
+		before--;
+	while (behind < end && *behind == ' ')
+		behind++;
+	if (before == header.at || before[-1] != '<' || behind == end || *behind != '>')
+		return 0;
+	return (size_t)(behind + 1 - (uri.at + uri.length));
 }
 
 bool verstat_stamp(char *out, size_t size, struct span header, const struct tn *orig, const struct dial_plan *plan,
@@ -188,14 +194,15 @@ bool verstat_stamp(char *out, size_t size, struct span header, const struct tn *
 		struct tn tn;
 		bool same = tn_from_uri(&tn, item.uri, plan) == TN_NUMBER && strcmp(tn.digits, orig->digits) == 0;
 		/* What stands bare would end at our semicolon (RFC 3261 section 20). */
-		bool bracketed = is_bracketed(header, item.uri);
+		size_t bracket = length_to_bracket(header, item.uri);
 
 		writer_bytes(&writer, copied, (size_t)(item.uri.at - copied));
-		writer_text(&writer, same && !bracketed ? "<" : "");
+		writer_text(&writer, same && bracket == 0 ? "<" : "");
 		put_uri(&writer, item.uri, same ? value : NULL, removed);
-		writer_text(&writer, same || bracketed ? ">" : "");
+		writer_text(&writer, same && bracket == 0 ? ">" : "");
+		writer_bytes(&writer, item.uri.at + item.uri.length, bracket);
 		*stamped += same;
-		copied = item.uri.at + item.uri.length + bracketed;
+		copied = item.uri.at + item.uri.length + bracket;
 		if (item.params.length > 0) {
 			writer_bytes(&writer, copied, (size_t)(item.params.at - copied));
 			put_without_verstat(&writer, item.params, removed);

@@ -66,6 +66,8 @@ static const struct {
 		"sip:+13125550000@a, <sip:+12155551212;npdi;verstat=V@a>,<tel:+12155551212;verstat=V>", 2, 2 },
 	{ "what is no address is not repeated", "<tel:+12155551212>, ;verstat=TN-Validation-Passed",
 		"<tel:+12155551212;verstat=V>", 1, 0 },
+	{ "spaces within the brackets stay", "A < sip:+12155551212@a >;x=1, <tel:+12155551212 >,< tel:+13125550000;verstat=x>",
+		"A < sip:+12155551212;verstat=V@a >;x=1, <tel:+12155551212;verstat=V >,< tel:+13125550000>", 2, 1 },
 	{ "a bare URI is bracketed", "sip:+12155551212@a", "<sip:+12155551212;verstat=V@a>", 1, 0 },
 };
 
