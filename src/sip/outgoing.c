@@ -103,10 +103,10 @@ bool outgoing_unstamp(char *out, size_t size, struct span from, uint8_t flags)
 {
 	static const struct tn nobody;
 	static const struct dial_plan none;
-	struct writer writer;
 	struct name_addr item;
 	struct span rest;
 	unsigned stamped, removed;
+	char *at, *behind;
 
 	if ((flags & SEAL_FROM_STAMPED) == 0 ||
 		!verstat_stamp(out, size, from, &nobody, &none, "", &stamped, &removed) || removed == 0)
@@ -114,14 +114,13 @@ bool outgoing_unstamp(char *out, size_t size, struct span from, uint8_t flags)
 	if ((flags & SEAL_FROM_BRACKETED) == 0)
 		return true;
 	rest = span_of(out);
-	if (!name_addr_next(&rest, &item) || item.uri.at == out || item.uri.at[-1] != '<')
+	if (!name_addr_next(&rest, &item) || item.uri.at == out || item.uri.at[-1] != '<' || item.uri.at[item.uri.length] != '>')
 		return true;
-	writer = writer_on(out, size);
-	memmove(out + (item.uri.at - out) - 1, item.uri.at, item.uri.length);
-	writer.at += (size_t)(item.uri.at - out) - 1 + item.uri.length;
-	memmove(writer.at, item.params.at, item.params.length);
-	writer.at += item.params.length;
-	return writer_end(&writer);
+	at = out + (item.uri.at - out);
+	behind = at + item.uri.length + 1;
+	memmove(at - 1, at, item.uri.length);
+	memmove(behind - 2, behind, strlen(behind) + 1);
+	return true;
 }
 
 static void refuse(struct span uri, const char *why)
