@@ -157,6 +157,18 @@ def test_random_changes_of_a_good_request():
         survivor.check_good_call("changed requests")
 
 
+def test_headers_twice_that_may_be_there_once():
+    """Sofia puts the second one among the errors of the message, as a header of its own kind."""
+    with Survivor() as survivor:
+        for line in ("Max-Forwards: 70", "Expires: 70", "Min-Expires: 70", "Min-SE: 90", "Session-Expires: 90", "Date: 1", "RSeq: 9",
+                     "Subject: a", "User-Agent: a", "MIME-Version: 1.0", "Timestamp: 54", "Retry-After: 9", "CSeq: 1 INVITE",
+                     "Refer-To: <sip:a@b>", "Replaces: a;to-tag=1;from-tag=2", "RAck: 1 2 INVITE", "Content-Type: a/b"):
+            survivor.client.send(survivor.client.request(headers=[line, line]))
+            survivor.client.receive(0.3)
+            survivor.check(f"{line}, twice")
+        survivor.check_good_call("headers twice")
+
+
 def test_a_thousand_headers():
     with Survivor() as survivor:
         for name, value in (("X-Header", "value"), ("Via", "SIP/2.0/UDP h.example;branch=z9hG4bKh"), ("Identity", "a.b.c"),

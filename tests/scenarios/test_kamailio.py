@@ -4,63 +4,14 @@ import contextlib
 import glob
 import os
 import re
-import shutil
 import signal
-import subprocess
-import tempfile
 import time
-from pathlib import Path
 
-from harness import (DEST, OWN, SCENARIOS, Client, Identity, Sipp, Skip, Stirrup, die_with_parent, free_port, wait_until)
+from harness import DEST, OWN, SCENARIOS, Client, Identity, Sipp, Skip, Stirrup, free_port, wait_until
+from switches import REDIRECT, Kamailio
 from verifying import PLAIN, Inbound, check_passed
 
-CONFIG = Path(__file__).with_name("kamailio-redirect.cfg")
 CALLS = 20
-
-
-class Kamailio:
-    """Kamailio with its own port and directory; ended by its process id."""
-
-    def __init__(self, stirrup_port, next_hop_port=0, config=CONFIG, host="127.0.0.1", **constants):
-        self.port = free_port()
-        self.host = host
-        self.directory = Path(tempfile.mkdtemp(prefix="kamailio-"))
-        self.command = [
-            shutil.which("kamailio") or "/usr/sbin/kamailio", "-f", config, "-DD", "-E", "-m", "16", "-M", "4",
-            "-Y", self.directory, "-P", self.directory / "pid", "-w", self.directory,
-            "-A", f"SWITCH=udp:{host}:{self.port}", "-A", f'STIRRUP="sip:127.0.0.1:{stirrup_port}"',
-            "-A", f'NEXT_HOP="sip:127.0.0.1:{next_hop_port}"',
-            *[part for name, value in constants.items() for part in ("-A", f'{name}="{value}"')]]
-
-    def answers(self):
-        assert self.process.poll() is None, self.log()
-        with Client(self.port, server=self.host) as client:
-            client.send(client.request("OPTIONS", uri=f"sip:{client.server}"))
-            answer = client.receive(0.3)
-            return answer is not None and answer.status == 200
-
-    def log(self):
-        return (self.directory / "log").read_text("utf-8", "replace")[-4000:]
-
-    def __enter__(self):
-        with open(self.directory / "log", "wb") as log:
-            self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                            preexec_fn=die_with_parent)
-        try:
-            wait_until(self.answers, 10, "an answer of Kamailio")
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def __exit__(self, *_):
-        self.process.terminate()
-        try:
-            self.process.wait(10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        shutil.rmtree(self.directory, ignore_errors=True)
 
 
 class FarEnd(Sipp):
@@ -131,7 +82,7 @@ def test_what_kamailio_signs_verifies():
     if not glob.glob("/usr/lib/*/kamailio/modules/secsipid.so"):
         raise Skip("Kamailio has no secsipid module here")
     with Inbound() as inbound, Kamailio(
-            inbound.stirrup.port, config=CONFIG.with_name("kamailio-sign.cfg"), host=PLAIN, X5U=inbound.x5u,
+            inbound.stirrup.port, config=REDIRECT.with_name("kamailio-sign.cfg"), host=PLAIN, X5U=inbound.x5u,
             KEY=inbound.pki.directory / "alpha.key") as switch, Client(switch.port, server=PLAIN) as client:
         try:
             for i in range(3):

@@ -1,0 +1,472 @@
+"""Mode "forward": what a proxy that keeps nothing writes into messages, and believes of what comes back."""
+
+import asyncio
+import contextlib
+import os
+import re
+import signal
+
+from forwarding import CALLEE, CALLER, STRANGER, World, in_mode
+from harness import DEST, free_port, is_alive
+from parties import Message, Party, Uri, build, uri_of, without_source
+
+THIRD = "127.0.0.99"
+
+
+def our_routes(world, message):
+    """The URIs of our Record-Route entries."""
+    uris = [Uri(uri_of(item)) for item in message.items("Record-Route")]
+    return [uri for uri in uris if uri.port == world.port and uri.host in ("127.0.0.1", "::1")]
+
+
+def token(route):
+    return re.search(r";st=([^;>]+)", route).group(1)
+
+
+def with_token(route, text):
+    return route.replace(token(route), text)
+
+
+def flipped(text, i):
+    return text[:i] + ("A" if text[i] != "A" else "B") + text[i + 1:]
+
+
+# ---- what it writes ----
+
+
+@in_mode("forward")
+async def the_record_route_is_on_top_loose_and_sealed():
+    async with World("forward") as world:
+        call, incoming = await world.ring(headers=[f"Record-Route: <sip:{CALLER}:9;lr>"])
+        routes = incoming.request.items("Record-Route")
+        assert len(routes) == 2 and routes[1] == f"<sip:{CALLER}:9;lr>", routes
+        ours = Uri(uri_of(routes[0]))
+        assert (ours.host, ours.port, ours.transport) == ("127.0.0.1", world.port, "udp"), routes
+        assert "lr" in ours.parameters and 20 <= len(ours.parameters["st"]) <= 60, routes
+        other_call, other = await world.ring()
+        assert token(other.request.items("Record-Route")[0]) != token(routes[0])
+        for one, its in ((call, incoming), (other_call, other)):
+            its.respond(486)
+            await one.expect(486)
+            await its.acknowledged(None)
+
+
+@in_mode("forward")
+async def two_record_routes_where_transport_or_family_changes():
+    """RFC 5658: each side reads the one that it can speak to."""
+    for near, near_host, far, far_host in (
+            ("udp", CALLER, "tcp", CALLEE), ("tcp", CALLER, "udp", CALLEE), ("udp", CALLER, "udp", "::1"),
+            ("udp", "::1", "udp", CALLEE)):
+        async with World("forward", near=near, near_host=near_host, far=far, far_host=far_host) as world:
+            call, incoming = await world.ring()
+            routes = our_routes(world, incoming.request)
+            assert len(routes) == 2, incoming
+            upper, lower = routes
+            assert (upper.transport, ":" in upper.host) == (far, ":" in far_host), incoming
+            assert (lower.transport, ":" in lower.host) == (near, ":" in near_host), incoming
+            assert all("lr" in route.parameters for route in routes)
+            one, other = await world.answer(call, incoming)
+            asked, _ = await one.ask(other, "INFO")
+            assert not asked.has("Route"), asked
+            asked, _ = await other.ask(one, "INFO")
+            assert not asked.has("Route"), asked
+            await other.end(one)
+
+
+@in_mode("forward")
+async def one_record_route_where_nothing_changes():
+    for kind, host, far in (("udp", CALLER, CALLEE), ("tcp", CALLER, CALLEE)):
+        async with World("forward", near=kind, near_host=host, far=kind, far_host=far) as world:
+            call, incoming = await world.ring()
+            assert len(our_routes(world, incoming.request)) == 1, incoming
+            incoming.respond(486)
+            await call.expect(486)
+            await incoming.acknowledged(None)
+
+
+@in_mode("forward")
+async def our_via_is_on_top_and_the_rest_is_left():
+    async with World("forward") as world:
+        vias = ["SIP/2.0/UDP a.invalid:5061;branch=z9hG4bKa;received=192.0.2.1;x=\"y,z\"",
+                "SIP/2.0/UDP 10.0.0.1;branch=old-style"]
+        call, incoming = await world.ring(more_vias=vias)
+        found = incoming.request.items("Via")
+        assert re.fullmatch(rf"SIP/2\.0/UDP 127\.0\.0\.1:{world.port};.*branch=z9hG4bK[^;]+.*", found[0]), found
+        assert without_source(found[1]) == without_source(call.request.items("Via")[0])
+        assert f"rport={world.caller.port}" in found[1] and f"received={CALLER}" in found[1], found
+        assert found[2:] == vias, found
+        # The same branch for CANCEL and the ACK of the 487, another for another transaction (RFC 3261 section 16.11).
+        cancel = call.cancel()
+        cancelled = await world.callee.cancelled(incoming)
+        assert cancelled.request.branch == incoming.request.branch, cancelled
+        cancelled.respond(200)
+        await cancel.expect(200)
+        incoming.respond(487)
+        await call.expect(487)
+        assert (await incoming.acknowledged(None)).items("Via")[0].split("branch=")[1].split(";")[0] == incoming.request.branch
+        call, again = await world.ring()
+        assert again.request.branch != incoming.request.branch
+        again.respond(486)
+        await call.expect(486)
+        await again.acknowledged(None)
+
+
+@in_mode("forward")
+async def there_is_no_100_of_our_own():
+    """RFC 3261 section 16.11: it would silence the caller, who alone repeats."""
+    async with World("forward") as world:
+        call = world.caller.invite()
+        incoming = await world.callee.incoming()
+        await asyncio.sleep(1.2)
+        assert not call.tried.is_set() and not call.responses.items
+        assert incoming.repeated >= 1, "the repeats of the caller do not arrive"
+        incoming.respond(180)
+        await call.expect(180)
+        incoming.respond(486)
+        await call.expect(486)
+        await incoming.acknowledged(None)
+        world.record(call.request.call_id, final_status=486)
+        assert len(world.stirrup.records()) == 1
+
+
+@in_mode("forward")
+async def a_100_from_behind_may_pass_and_costs_nothing():
+    async with World("forward") as world:
+        call = world.caller.invite()
+        incoming = await world.callee.incoming()
+        incoming.respond(100)
+        await asyncio.sleep(0.7)
+        incoming.respond(180)
+        await call.expect(180)
+        near, far = await world.answer(call, incoming)
+        await near.end(far)
+
+
+@in_mode("forward")
+async def each_call_leaves_from_the_listener_that_it_came_by():
+    second = free_port()
+    async with World("forward", more_listeners=f', "udp:127.0.0.1:{second}"') as world:
+        for port in (second, world.port, second):
+            call = world.caller.send(world.caller.request("INVITE"), ("127.0.0.1", port, "udp"))
+            incoming = await world.callee.incoming()
+            assert f"127.0.0.1:{port};" in incoming.request.items("Via")[0], incoming
+            assert incoming.request.source == ("127.0.0.1", port)
+            assert Uri(uri_of(incoming.request.items("Record-Route")[0])).port == port
+            far = incoming.accept()
+            response = await call.expect(200)
+            assert response.source == ("127.0.0.1", port), response.source
+            near = call.dialog(response)
+            near.ack()
+            await incoming.acknowledged()
+            asked, _ = await far.ask(near, "INFO")
+            assert asked.source == ("127.0.0.1", port)
+            await near.end(far)
+
+
+# ---- what it believes ----
+
+
+@in_mode("forward", seconds=90)
+async def a_forged_or_cut_route_is_481_and_its_ack_is_dropped():
+    async with World("forward") as world:
+        near, far = await world.connect()
+        others = await world.connect(from_tag="another")
+        for one, party in ((near, world.caller), (far, world.callee)):
+            good = one.routes[-1] if one is far else one.routes[0]
+            text = token(good)
+            forged = [with_token(good, text[:i]) for i in range(1, len(text))]
+            forged += [with_token(good, flipped(text, i)) for i in range(len(text) - 1)]
+            forged += [re.sub(";st=[^;>]*", "", good), re.sub(";st=[^;>]*", ";st", good), re.sub(";st=[^;>]*", ";st=", good),
+                       with_token(good, text + "A"), with_token(good, text * 40), with_token(good, "%00" + text),
+                       others[0].routes[0]]
+            for route in forged:
+                raw, place = one.request("BYE")
+                sent = party.send(raw.replace(good.encode(), route.encode()), place)
+                await sent.expect(481)
+                raw, place = one.request("ACK", cseq=1)
+                party.transmit(raw.replace(good.encode(), route.encode()), place)
+        await world.caller.silence(0.2)
+        await world.callee.silence(0.1)
+        assert not world.callee.stray_acks and not world.caller.stray_acks
+        # The route of one call for another: another Call-ID, another From tag.
+        raw, place = near.request("BYE", call_id="stolen@parties")
+        await world.caller.send(raw, place).expect(481)
+        raw, place = near.request("BYE", from_=near.local.replace("tag=caller", "tag=thief"))
+        await world.caller.send(raw, place).expect(481)
+        await world.callee.silence(0.1)
+        await near.offer(far)
+        await near.end(far)
+        await others[0].end(others[1])
+
+
+@in_mode("forward")
+async def a_request_goes_to_allowed_networks_only():
+    """Next hops, peers, far_side; never a host name, never maddr."""
+    async with World("forward") as world, Party(THIRD) as third:
+        near, far = await world.connect()
+        real_near, real_far = near.target, far.target
+        for one, party in ((near, world.caller), (far, world.callee)):
+            for target in (f"sip:x@{THIRD}:{third.port}", f"sip:x@localhost:{third.port}", "sip:x@198.51.100.1",
+                           f"sip:x@{THIRD}:{third.port};transport=tcp", "tel:+13035550100", "urn:service:sos"):
+                routes = one.routes
+                if target.startswith("sip:"):
+                    raw, place = one.request("INFO")
+                    raw = raw.replace(f"INFO {one.target} ".encode(), f"INFO {target} ".encode())
+                    answer = await party.send(raw, place).final()
+                    assert 400 <= answer.status < 500, answer
+                    # A further Route is a target as well.
+                    one.routes = [routes[0], f"<{target};lr>"]
+                    raw, place = one.request("INFO")
+                    answer = await party.send(raw, place).final()
+                    assert 400 <= answer.status < 500, answer
+                else:
+                    raw, place = one.request("INFO")
+                    raw = raw.replace(f"INFO {one.target} ".encode(), f"INFO {target} ".encode())
+                    answer = await party.send(raw, place).final()
+                    assert 400 <= answer.status < 500, answer
+                one.routes = routes
+        for target in (f"{real_near};maddr={THIRD}",):
+            raw, place = near.request("INFO")
+            raw = raw.replace(f"INFO {real_near} ".encode(), f"INFO {target} ".encode())
+            sent = world.caller.send(raw, place)
+            await asyncio.sleep(0.3)
+            sent.repeater.stop()
+            for incoming in world.callee.mail_of(far.call_id).items:
+                incoming.respond(200)
+            world.callee.mail_of(far.call_id).items.clear()
+        await third.silence(0.2)
+        near.target, far.target = real_near, real_far
+        near.cseq, far.cseq = near.cseq + 50, far.cseq + 50
+        await near.end(far)
+
+
+@in_mode("forward")
+async def a_response_goes_on_only_if_our_via_is_really_ours():
+    async with World("forward", tolerant=True) as world, Party(THIRD) as third, world.party(STRANGER) as stranger:
+        call = world.caller.invite(more_vias=["SIP/2.0/UDP 10.0.0.1;branch=z9hG4bKbelow"])
+        incoming = await world.callee.incoming()
+        other = world.caller.invite()
+        other_incoming = await world.callee.incoming()
+        good = incoming.build(180, tag="callee").decode()
+        top, second = incoming.request.items("Via")[:2]
+        forged = []
+        for name in ("branch", "s"):
+            value = re.search(rf";{name}=([^;]+)", top).group(1)
+            for i in range(len(value) - 1):
+                forged.append(good.replace(value, flipped(value, i)))
+            forged += [good.replace(value, value[:i]) for i in range(len(value))]
+            forged += [good.replace(f";{name}={value}", ""), good.replace(value, value + "A")]
+        other_top, other_second = other_incoming.request.items("Via")[:2]
+        forged += [
+            good.replace(top, other_top), good.replace(second, other_second),
+            good.replace(top, other_top).replace(second, other_second),
+            re.sub("Call-ID: .*", f"Call-ID: {other.request.call_id}", good, count=1),
+            good.replace("CSeq: 1 ", "CSeq: 2 "),
+            good.replace(second, f"SIP/2.0/UDP {THIRD}:{third.port};branch=z9hG4bKx"),
+            good.replace(second, re.sub(r"received=[^;]*", f"received={THIRD}", second)),
+            good.replace(second, re.sub(r"rport=\d+", f"rport={third.port}", second)),
+            good.replace(second, re.sub(r"127\.0\.0\.41:\d+", f"{THIRD}:{third.port}", second)),
+            good.replace(f"Via: {second}\r\n", ""), good.replace(f"Via: {top}\r\n", ""),
+            good.replace(f"Via: {top}\r\n", f"Via: {top}\r\nVia: SIP/2.0/UDP {THIRD}:{third.port};branch=z9hG4bKx\r\n"),
+            good.replace(f"Via: {top}\r\n", f"Via: SIP/2.0/UDP {THIRD}:{third.port};branch=z9hG4bKx\r\nVia: {top}\r\n")]
+        assert good not in forged
+        for i, raw in enumerate(forged):
+            incoming.send(raw.encode())
+            if i % 20 == 19:
+                await asyncio.sleep(0.05)
+        # Who is not listed does not answer for others.
+        stranger.transmit(good.encode(), ("127.0.0.1", world.port, "udp"))
+        await asyncio.sleep(0.3)
+        assert not call.responses.items, call.responses.items
+        assert not other.responses.items, other.responses.items
+        assert not third.left() and not world.caller.unexpected, (third.left(), world.caller.unexpected)
+        # Nobody but the caller would have it: a maddr is not obeyed.
+        incoming.send(good.replace(second, f"{second};maddr={THIRD}").encode())
+        await third.silence(0.2)
+        call.responses.items.clear()
+        incoming.respond(183)
+        await call.expect(183)
+        for one, its in ((call, incoming), (other, other_incoming)):
+            its.respond(486)
+            await one.expect(486)
+            await its.acknowledged(None)
+
+
+@in_mode("forward")
+async def a_maddr_in_via_is_not_obeyed():
+    async with World("forward") as world, Party(THIRD) as third:
+        call = world.caller.invite(via=f"{world.caller.via()};maddr={THIRD}")
+        incoming = await world.callee.incoming()
+        incoming.respond(180)
+        await call.expect(180)
+        near, far = await world.answer(call, incoming)
+        await near.end(far)
+        await third.silence(0.1)
+
+
+@in_mode("forward")
+async def two_copies_of_what_is_there_once_harm_nobody():
+    async with World("forward", tolerant=True) as world:
+        worker = world.stirrup.child("worker 0")
+        for name, value in (("Max-Forwards", "70"), ("CSeq", "2 INVITE"), ("From", "<sip:a@b>;tag=x"), ("To", "<sip:a@b>"),
+                            ("Call-ID", "two"), ("Content-Length", "3"), ("Contact", "<sip:a@127.0.0.41>")):
+            for first in (True, False):
+                raw = Message(world.caller.request("INVITE"))
+                lines = [line for name_, _, line in raw.lines if name_ != "Content-Length"]
+                lines.insert(1 if first else len(lines), f"{name}: {value}")
+                world.caller.transmit(build(raw.start, lines, b"abc"), ("127.0.0.1", world.port, "udp"))
+        await asyncio.sleep(0.3)
+        for incoming in world.callee.new_calls.items:
+            incoming.respond(486)
+        world.callee.new_calls.items.clear()
+        near, far = await world.connect()
+        await near.end(far)
+        assert world.stirrup.child("worker 0") == worker, "the worker died of it"
+
+
+@in_mode("forward")
+async def a_call_that_comes_back_for_another_number_is_no_loop():
+    """A spiral (RFC 3261 section 16.3, item 4): the callee's switch forwards the call to another number through us."""
+    async with World("forward", more_near=[CALLEE]) as world:
+        call = world.caller.invite()
+        incoming = await world.callee.incoming()
+        request = incoming.request
+        lines = [line for name, _, line in request.lines if name not in ("Content-Length", "Record-Route")]
+        vias = sum(line.lower().startswith("via") for line in lines)
+        again = world.callee.send(build(request.start.replace(DEST, "+13035550177"), [f"Via: {world.callee.via()}", *lines],
+                                        request.body), ("127.0.0.1", world.port, "udp"))
+        back = await world.callee.incoming()
+        assert "+13035550177" in back.request.uri, back
+        assert len(back.request.items("Via")) == vias + 2, back
+        assert back.request.all("Identity") == request.all("Identity"), "an Identity is carried as it is"
+        back.respond(486)
+        response = await again.responses.get(lambda item: item.status >= 200, 4, "486")
+        assert response.status == 486, response
+        incoming.respond(486)
+        await call.expect(486)
+        await incoming.acknowledged(None)
+
+
+# ---- nothing to lose ----
+
+
+async def carry_on(world, near, far, i):
+    await world.callee.move()
+    await far.offer(near)
+    await far.offer(near, "UPDATE")
+    await world.caller.move()
+    await near.offer(far)
+    await (near.end(far) if i % 2 else far.end(near))
+
+
+async def ringing_calls_go_on(workers):
+    async with World("forward", workers=workers) as world:
+        calls = [await world.ring() for _ in range(6)]
+        world.kill_workers()
+        for i, (call, incoming) in enumerate(calls):
+            if i == 5:
+                incoming.respond(603, "Network Blocked")
+                await call.expect(603)
+                await incoming.acknowledged(None)
+                continue
+            if i == 4:
+                cancel = call.cancel()
+                (await world.callee.cancelled(incoming)).respond(200)
+                await cancel.expect(200)
+                incoming.respond(487)
+                await call.expect(487)
+                await incoming.acknowledged(None)
+                continue
+            near, far = await world.answer(call, incoming)
+            await carry_on(world, near, far, i)
+        for i, (call, _) in enumerate(calls):
+            world.record(call.request.call_id, final_status=(200, 200, 200, 200, 487, 603)[i])
+
+
+@in_mode("forward")
+async def calls_that_ring_go_on_when_their_worker_is_killed():
+    await ringing_calls_go_on(1)
+
+
+@in_mode("forward")
+async def calls_that_ring_go_on_when_all_workers_are_killed():
+    await ringing_calls_go_on(3)
+
+
+async def by_two_nodes(advertise):
+    async with World("forward") as world:
+        with world.second_node(advertise=advertise) as node:
+            by = ("127.0.0.1", node.port, "udp")
+            for i in range(4):
+                near, far = await world.connect()
+                near.by, far.by = (by if i & 1 else None), (by if i & 2 else None)
+                await carry_on(world, near, far, i)
+            # The CANCEL by the other one: the same branch.
+            call, incoming = await world.ring()
+            call.place = by
+            cancel = call.cancel()
+            (await world.callee.cancelled(incoming)).respond(200)
+            await cancel.expect(200)
+            call.place = ("127.0.0.1", world.port, "udp")
+            incoming.respond(487)
+            await call.expect(487)
+
+
+@in_mode("forward")
+async def nodes_that_advertise_one_address_carry_on_each_others_calls():
+    await by_two_nodes(advertise=True)
+
+
+@in_mode("forward")
+async def another_node_with_the_same_secret_carries_calls_on():
+    """The seal of the Route says that it is ours, whatever address stands before it."""
+    await by_two_nodes(advertise=False)
+
+
+@in_mode("forward")
+async def another_node_takes_the_address_of_a_dead_one_over():
+    async with World("forward") as world:
+        calls = [await world.ring() for _ in range(3)]
+        established = await world.connect()
+        for pid in (world.stirrup.pid, *world.stirrup.children().values()):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        world.stirrup.process.wait()
+        world.stirrup.stopped_cleanly = True
+        with world.second_node(port=world.port):
+            for i, (call, incoming) in enumerate(calls):
+                near, far = await world.answer(call, incoming)
+                await carry_on(world, near, far, i)
+            await carry_on(world, *established, 1)
+
+
+@in_mode("forward")
+async def another_secret_is_another_installation():
+    async with World("forward") as world:
+        node = world.second_node()
+        (node.directory / "secret").unlink()
+        with node:
+            near, far = await world.connect()
+            near.by = ("127.0.0.1", node.port, "udp")
+            await near.send("BYE").expect(481)
+            near.by = None
+            await near.end(far)
+
+
+@in_mode("forward")
+async def a_worker_killed_between_two_repeats_costs_no_call():
+    """The INVITE, lost with the worker, comes again."""
+    async with World("forward", workers=1) as world:
+        for _ in range(5):
+            worker = world.stirrup.child("worker 0")
+            call = world.caller.invite()
+            os.kill(worker, signal.SIGKILL)
+            incoming = await world.callee.incoming(seconds=6)
+            incoming.respond(180)
+            assert (await call.responses.get(lambda item: item.status != 100, 6, "180")).status == 180
+            far = incoming.accept()
+            near = call.dialog(await call.expect(200))
+            near.ack()
+            await incoming.acknowledged()
+            await far.end(near)
+            assert not is_alive(worker)

@@ -1,0 +1,829 @@
+"""What both ways to forward have in common: a whole call passes, and arrives as it was sent."""
+
+import asyncio
+import re
+
+from forwarding import (CALLEE, CALLEE_MOVED, CALLER, CALLER_MOVED, OTHER_PEER, STIRRUP_MODES, STRANGER, World, scenario)
+from harness import DEST, OWN
+from parties import SDP, Message, Uri, build
+
+NULS = bytes(range(256)) + b"\0\r\n\r\nSIP/2.0 200 OK\r\n\r\n\0"
+MULTIPART = (b"--b\r\nContent-Type: application/sdp\r\n\r\n" + SDP + b"\r\n--b\r\nContent-Type: application/isup;version=ansi\r\n"
+             b"Content-Disposition: signal;handling=optional\r\n\r\n" + NULS + b"\r\n--b--\r\n")
+
+# Nobody owns these: unknown ones, every odd way to write one, those that are there twice.
+ODD_HEADERS = (
+    "X-Empty:",
+    "x-lower: a",
+    "X-Spaced  :   b  ",
+    "X-Folded: one\r\n two\r\n\tthree",
+    "Subject: \u00e9\u4e2d\u6587 \"quoted, <comma>\" ;x=y",
+    "k: 100rel, timer",
+    "User-Agent: A/1.0 (\\\"odd\\\")",
+    "User-Agent: B/2.0",
+    "P-Charge-Info: <sip:+12155551200@192.0.2.1;npi=ISDN;noa=2>",
+    "History-Info: <sip:+13035550111@192.0.2.2?Reason=SIP%3Bcause%3D302>;index=1, <sip:a@b.example>;index=1.1",
+    "Diversion: <tel:+13035550111>;reason=unconditional;counter=1",
+    "P-Early-Media: supported",
+    "Privacy: none",
+    "Geolocation: <cid:target123@atlanta.example.com>",
+    "Warning: 399 x \"y\"",
+    "X-Last: " + "z" * 900,
+)
+
+
+@scenario()
+async def a_whole_call_passes_and_is_recorded(mode, service):
+    async with World(mode, service) as world:
+        near, far = await world.connect()
+        await near.end(far)
+        if mode != "kamailio":
+            expected = {"sign": {"result": "signed", "customer": "acme", "attest": "A"},
+                        "verify": {"result": "no_validation", "reason": "no_identity"}}[service]
+            record = world.record(near.call_id, final_status=200, orig=OWN[1:], dest=[DEST[1:]], **expected)
+            assert f"{CALLEE}:{world.callee.port}" in record["next_hop"], record
+
+
+@scenario()
+async def the_callee_ends_it(mode, service):
+    async with World(mode, service) as world:
+        near, far = await world.connect()
+        bye = far.send("BYE", ["Reason: Q.850;cause=16;text=\"bye\""])
+        incoming = await near.expect("BYE")
+        world.check_request(bye.request, incoming.request)
+        sent = incoming.respond(200, "Fine", ["X-Stat: 1"])
+        world.check_response(sent, await bye.expect(200), changed=("To",))
+
+
+@scenario()
+async def odd_headers_and_bodies_arrive_as_they_were_sent(mode, service):
+    multipart = [*ODD_HEADERS, "c: multipart/mixed;boundary=b", "MIME-Version: 1.0"]
+    async with World(mode, service) as world:
+        call = world.caller.invite(headers=multipart, body=MULTIPART)
+        incoming = await world.callee.incoming()
+        world.check_invite(call.request, incoming.request)
+        for status, phrase in ((183, "Session   Progress \u00e9"), (180, "")):
+            sent = incoming.respond(status, phrase, multipart, MULTIPART)
+            world.check_response(sent, await call.expect(status))
+        far = incoming.accept(headers=multipart, body=MULTIPART)
+        response = await call.expect(200)
+        world.check_response(Message(incoming.sent[-1]), response)
+        near = call.dialog(response)
+        ack = near.ack(headers=multipart, body=MULTIPART)
+        world.check_request(ack, await incoming.acknowledged())
+        for one, other in ((near, far), (far, near)):
+            sent = one.send("INFO", [*ODD_HEADERS, "Content-Type: application/octet-stream"], NULS)
+            incoming = await other.expect("INFO")
+            world.check_request(sent.request, incoming.request)
+            answer = incoming.respond(200, "Really OK", ODD_HEADERS, NULS)
+            world.check_response(answer, await sent.expect(200), changed=("To",))
+        sent = near.send("BYE", ODD_HEADERS, b"why not")
+        incoming = await far.expect("BYE")
+        world.check_request(sent.request, incoming.request)
+        world.check_response(incoming.respond(200, None, ODD_HEADERS, NULS), await sent.expect(200))
+
+
+@scenario()
+async def long_bodies_pass(mode, service):
+    body = NULS * 230  # some 64 KB with the header
+    body = body[:60000]
+    kind = ["Content-Type: application/octet-stream"]
+    async with World(mode, service) as world:
+        call = world.caller.invite(headers=kind, body=body)
+        incoming = await world.callee.incoming()
+        world.check_invite(call.request, incoming.request)
+        far = incoming.accept(headers=kind, body=body)
+        response = await call.expect(200)
+        assert response.body == body
+        near = call.dialog(response)
+        near.ack()
+        await incoming.acknowledged()
+        for one, other in ((near, far), (far, near)):
+            request, _ = await one.ask(other, "MESSAGE", kind, body)
+            assert request.body == body
+        await far.end(near)
+
+
+@scenario()
+async def the_order_and_the_form_of_the_lines_stay(mode, service):
+    """Compact names, everything in another order, lists in one line."""
+    async with World(mode, service) as world:
+        caller = world.caller
+        tail = [f"m: {caller.contact}", "y-unknown: 1", "s:", "c: application/sdp", "i: form@parties", "X-A: 1",
+                f"f: \"A. \\\"G\\\"\" <sip:{OWN}@{caller.host}:{caller.port};user=phone>;x=1;tag=compact",
+                "Max-Forwards: 15", "CSeq: 5   INVITE", f"t: <sip:{DEST}@127.0.0.1:{world.port};user=phone>",
+                f"v: {caller.via()}"]
+        raw = build(f"INVITE sip:{DEST};npdi@127.0.0.1:{world.port};user=phone SIP/2.0", tail, SDP)
+        call = caller.send(raw.replace(b"Content-Length", b"l"))
+        incoming = await world.callee.incoming()
+        world.check_invite(call.request, incoming.request)
+        sent = incoming.respond(404, "No \"such\" thing")
+        world.check_response(sent, await call.expect(404))
+        await incoming.acknowledged(None)
+
+
+@scenario()
+async def early_media_and_an_offerless_invite_pass(mode, service):
+    async with World(mode, service) as world:
+        call = world.caller.invite(body=b"")
+        incoming = await world.callee.incoming()
+        world.check_invite(call.request, incoming.request)
+        sent = incoming.respond(183, None, ["Content-Type: application/sdp", "P-Early-Media: sendrecv"], SDP)
+        world.check_response(sent, await call.expect(183))
+        far = incoming.accept()
+        near = call.dialog(await call.expect(200))
+        ack = near.ack(headers=["Content-Type: application/sdp"], body=SDP)
+        world.check_request(ack, await incoming.acknowledged())
+        assert (await incoming.acknowledged()).body == SDP
+        await near.end(far)
+
+
+@scenario()
+async def early_dialogs_of_a_fork_stay_apart(mode, service):
+    async with World(mode, service) as world:
+        call = world.caller.invite()
+        incoming = await world.callee.incoming()
+        for tag in ("a", "b", "c"):
+            sent = incoming.respond(180, tag=tag, headers=[f"X-Fork: {tag}"])
+            response = await call.expect(180)
+            world.check_response(sent, response)
+            assert response.to_tag == tag or mode == "b2bua"
+        far = incoming.accept("b")
+        response = await call.expect(200)
+        assert response.to_tag == "b"
+        near = call.dialog(response)
+        near.ack()
+        await incoming.acknowledged("b")
+        await far.end(near)
+
+
+@scenario()
+async def each_of_several_2xx_is_acknowledged_end_to_end(mode, service):
+    """RFC 6026, RFC 3261 section 13.2.2.4."""
+    async with World(mode, service) as world:
+        call = world.caller.invite()
+        incoming = await world.callee.incoming()
+        ends = {}
+        for tag in ("a", "b", "c"):
+            ends[tag] = incoming.accept(tag, body=SDP + tag.encode())
+            response = await call.expect(200)
+            assert response.to_tag == tag and response.body == SDP + tag.encode(), response
+            near = call.dialog(response)
+            near.ack(headers=[f"X-For: {tag}"])
+            assert (await incoming.acknowledged(tag))["X-For"] == tag
+            ends[tag] = (near, ends[tag])
+        await ends["a"][0].end(ends["a"][1])
+        await ends["c"][1].end(ends["c"][0])
+        await ends["b"][1].offer(ends["b"][0])
+        await ends["b"][0].end(ends["b"][1])
+
+
+@scenario()
+async def a_repeated_2xx_gets_its_ack_again(mode, service):
+    """Nobody acknowledges it for the caller."""
+    async with World(mode, service) as world:
+        call, incoming = await world.ring()
+        far = incoming.accept()
+        response = await call.expect(200)
+        await asyncio.sleep(0.8)  # the callee says it again
+        assert not incoming.acks["callee"].done()
+        near = call.dialog(response)
+        near.ack()
+        await incoming.acknowledged()
+        await far.end(near)
+
+
+@scenario()
+async def reliable_responses_and_prack_pass(mode, service):
+    """RFC 3262; UPDATE from both sides before the call is answered (RFC 3311)."""
+    rel = ["Require: 100rel", "Supported: 100rel"]
+    async with World(mode, service) as world:
+        call = world.caller.invite(headers=["Supported: 100rel", "Allow: INVITE, ACK, PRACK, UPDATE"])
+        incoming = await world.callee.incoming()
+        world.check_invite(call.request, incoming.request)
+        sides = {}
+        for tag, number in (("a", 1), ("b", 7001), ("a", 2)):
+            sent = incoming.respond(183, None, [*rel, f"RSeq: {number}", "Content-Type: application/sdp"], SDP, tag=tag)
+            response = await call.expect(183)
+            world.check_response(sent, response)
+            near = call.dialog(response)
+            far = sides.setdefault(tag, incoming.dialog(tag))
+            prack = near.send("PRACK", [f"RAck: {number} {call.request.cseq} INVITE", "Content-Type: application/sdp"], SDP)
+            arrived = await far.expect("PRACK")
+            world.check_request(prack.request, arrived.request)
+            answer = arrived.respond(200, None, ["Content-Type: application/sdp"], SDP)
+            world.check_response(answer, await prack.expect(200))
+        near, far = call.dialog(response), sides["a"]
+        await far.offer(near, "UPDATE")
+        await near.offer(far, "UPDATE")
+        near, far = await world.answer(call, incoming, "a")
+        await near.end(far)
+
+
+@scenario()
+async def both_sides_change_their_contact_as_often_as_they_like(mode, service):
+    async with World(mode, service) as world:
+        near, far = await world.connect()
+        for method, far_host, near_host in (("INVITE", None, None), ("UPDATE", CALLEE_MOVED, CALLER_MOVED),
+                                            ("INVITE", CALLEE, CALLER)):
+            for one, other, party, host in ((far, near, world.callee, far_host), (near, far, world.caller, near_host)):
+                await party.move(host)
+                request, response = await one.offer(other, method)
+                if mode == "b2bua":
+                    assert Uri(request.contact).port == world.port and Uri(response.contact).port == world.port
+                else:
+                    assert request["Contact"] == party.contact
+                # What comes next goes there.
+                asked, _ = await other.ask(one, "INFO")
+                assert asked.by is party.here, f"{method}: not at the new Contact: {asked}"
+        await far.end(near)
+
+
+@scenario()
+async def a_changed_contact_in_the_answer_counts_too(mode, service):
+    async with World(mode, service) as world:
+        near, far = await world.connect()
+        for one, other, party in ((near, far, world.callee), (far, near, world.caller)):
+            sent = one.send("INVITE", ["Content-Type: application/sdp"], SDP)
+            incoming = await other.expect("INVITE")
+            await party.move()
+            incoming.respond(200, None, ["Content-Type: application/sdp"], SDP)
+            await sent.expect(200)
+            one.ack(sent)
+            assert (await incoming.acknowledged()).by is party.here
+            asked, _ = await one.ask(other, "INFO")
+            assert asked.by is party.here
+        await near.end(far)
+
+
+@scenario()
+async def a_refused_reinvite_changes_nothing(mode, service):
+    async with World(mode, service) as world:
+        near, far = await world.connect()
+        for status, (one, other) in zip((488, 491, 500), ((near, far), (far, near), (near, far))):
+            sent = one.send("INVITE", ["Content-Type: application/sdp"], SDP)
+            incoming = await other.expect("INVITE")
+            answer = incoming.respond(status, "Not Now", ["Warning: 304 x \"y\"", "Retry-After: 7"])
+            world.check_response(answer, await sent.expect(status), changed=("To",))
+            ack = await incoming.acknowledged(None)
+            assert ack["CSeq"] == f"{sent.request.cseq} ACK"
+        await near.offer(far)
+        await far.end(near)
+
+
+@scenario()
+async def a_reinvite_is_cancelled(mode, service):
+    async with World(mode, service) as world:
+        near, far = await world.connect()
+        for one, other, party in ((near, far, world.callee), (far, near, world.caller)):
+            sent = one.send("INVITE", ["Content-Type: application/sdp"], SDP)
+            incoming = await other.expect("INVITE")
+            incoming.respond(180)
+            await sent.expect(180)
+            cancel = sent.cancel()
+            (await party.cancelled(incoming)).respond(200)
+            await cancel.expect(200)
+            incoming.respond(487)
+            await sent.expect(487)
+            await incoming.acknowledged(None)
+        await near.offer(far)
+        await near.end(far)
+
+
+@scenario()
+async def every_method_passes_within_a_call(mode, service):
+    requests = (
+        ("INFO", ["Info-Package: dtmf", "Content-Type: application/dtmf-relay"], b"Signal=1\r\nDuration=100\r\n"),
+        ("REFER", ["Refer-To: <sip:+13035550100@192.0.2.5?Replaces=a%40b%3Bto-tag%3D1%3Bfrom-tag%3D2>",
+                   "Referred-By: <sip:x@192.0.2.6>"], b""),
+        ("NOTIFY", ["Event: refer;id=2", "Subscription-State: active;expires=60", "Content-Type: message/sipfrag"],
+         b"SIP/2.0 100 Trying\r\n"),
+        ("MESSAGE", ["Content-Type: text/plain"], "h\u00e9".encode()),
+        ("OPTIONS", ["Accept: application/sdp"], b""),
+        ("SUBSCRIBE", ["Event: kpml", "Expires: 60"], b""),
+        ("FROBNICATE", ["X-Unknown: yes"], NULS),
+    )
+    async with World(mode, service) as world:
+        near, far = await world.connect()
+        for method, headers, body in requests:
+            for one, other in ((near, far), (far, near)):
+                sent = one.send(method, headers, body)
+                incoming = await other.expect(method)
+                world.check_request(sent.request, incoming.request)
+                status = 202 if method == "REFER" else 200
+                answer = incoming.respond(status, None, ["X-Answer: 1"])
+                world.check_response(answer, await sent.expect(status), changed=("To",))
+        await far.end(near)
+
+
+@scenario()
+async def session_timers_pass(mode, service):
+    """RFC 4028: both headers, 422 and the refresh."""
+    async with World(mode, service) as world:
+        timer = ["Supported: timer", "Session-Expires: 90;refresher=uac", "Min-SE: 90"]
+        call = world.caller.invite(headers=timer)
+        incoming = await world.callee.incoming()
+        world.check_invite(call.request, incoming.request)
+        answer = incoming.respond(422, "Session Interval Too Small", ["Min-SE: 1800"])
+        world.check_response(answer, await call.expect(422))
+        await incoming.acknowledged(None)
+        timer = ["Supported: timer", "x: 1800;refresher=uas", "Min-SE: 1800"]
+        call = world.caller.invite(headers=timer)
+        incoming = await world.callee.incoming()
+        far = incoming.accept(headers=["Require: timer", "Session-Expires: 1800;refresher=uas"])
+        response = await call.expect(200)
+        assert response["Session-Expires"] == "1800;refresher=uas" and response["Require"] == "timer"
+        near = call.dialog(response)
+        near.ack()
+        await incoming.acknowledged()
+        request, _ = await far.offer(near, "UPDATE", ["Session-Expires: 1800;refresher=uac", "Supported: timer"], b"", b"")
+        assert request["Session-Expires"] == "1800;refresher=uac"
+        await far.end(near)
+
+
+@scenario()
+async def refusals_come_back_as_they_are(mode, service):
+    block = ['Reason: SIP;cause=603;text="v=analytics1";location=LN', "Call-Info: <https://x.example/card>;purpose=jwscard"]
+    cases = (
+        (404, "Not Found", ["Reason: Q.850;cause=1;text=\"Unallocated\""], b""),
+        (401, "Unauthorized", ['WWW-Authenticate: Digest realm="a", nonce="b"', 'WWW-Authenticate: Basic realm="c"'], b""),
+        (486, "Besetzt", ["Retry-After: 60 (lunch)"], b""),
+        (480, "", [], b""),
+        (503, "Full", ["Retry-After: 2"], b""),
+        (600, "Busy Everywhere", [], NULS),
+        (603, "Network Blocked", block, b""),
+        (607, "Unwanted", [], b""),
+        (608, "Rejected", ["Call-Info: <https://x.example/card>;purpose=jwscard"], b"text"),
+        (428, "Use Identity Header", ['Reason: STIR;cause=428;text="Use Identity Header"'], b""),
+        (302, "Moved Temporarily", ["Diversion: <tel:+13035550111>;reason=unconditional"], b""),
+    )
+    async with World(mode, service) as world:
+        for status, phrase, headers, body in cases:
+            if (mode, status) == ("kamailio", 503):
+                continue  # which it makes a 500
+            call = world.caller.invite()
+            incoming = await world.callee.incoming()
+            incoming.respond(100)
+            contact = "<sip:+13035550123;tgrp=x@192.0.2.77>;q=0.5" if status == 302 else False
+            sent = incoming.respond(status, phrase, headers, body, contact=contact)
+            response = await call.expect(status)
+            world.check_response(sent, response)
+            assert response.has("Contact") == bool(contact), response
+            ack = await incoming.acknowledged(None)
+            assert ack.branch == incoming.request.branch and ack.to_tag == "callee"
+            if mode != "kamailio":
+                world.record(call.request.call_id, final_status=status)
+
+
+@scenario()
+async def a_cancel_before_any_response_ends_the_call(mode, service):
+    async with World(mode, service) as world:
+        call = world.caller.invite()
+        incoming = await world.callee.incoming()
+        cancel = call.cancel(["Reason: SIP;cause=200;text=\"elsewhere\""])
+        # RFC 3261 section 9.1: whoever keeps a transaction may wait for a provisional response.
+        try:
+            cancelled = await world.callee.cancelled(incoming, 0.4)
+        except AssertionError:
+            incoming.respond(180)
+            cancelled = await world.callee.cancelled(incoming)
+        assert mode != "forward" or cancelled.request["Reason"] == 'SIP;cause=200;text="elsewhere"'
+        cancelled.respond(200)
+        await cancel.expect(200)
+        incoming.respond(487)
+        assert (await call.final()).status == 487
+        await incoming.acknowledged(None)
+        if mode != "kamailio":
+            world.record(call.request.call_id, final_status=487)
+
+
+@scenario()
+async def a_cancel_while_it_rings_ends_the_call(mode, service):
+    async with World(mode, service) as world:
+        call, incoming = await world.ring()
+        cancel = call.cancel()
+        cancelled = await world.callee.cancelled(incoming)
+        assert cancelled.request.uri == incoming.request.uri
+        assert cancelled.request["CSeq"] == f"{incoming.request.cseq} CANCEL"
+        assert cancelled.request.branch == incoming.request.branch and len(cancelled.request.items("Via")) <= 2
+        cancelled.respond(200)
+        await cancel.expect(200)
+        incoming.respond(487)
+        await call.expect(487)
+        ack = await incoming.acknowledged(None)
+        assert ack.branch == incoming.request.branch
+
+
+@scenario()
+async def a_cancel_that_crosses_the_200_ends_nothing(mode, service):
+    async with World(mode, service) as world:
+        call, incoming = await world.ring()
+        far = incoming.accept()
+        cancel = call.cancel()
+        near = call.dialog(await call.expect(200))
+        near.ack()
+        await incoming.acknowledged()
+        try:
+            (await world.callee.cancelled(incoming, 0.3)).respond(200)
+        except AssertionError:
+            pass  # one that keeps a transaction has it ended by the 200 already
+        assert (await cancel.final()).status in (200, 481)
+        await near.offer(far)
+        await near.end(far)
+
+
+@scenario()
+async def an_early_dialog_ends_with_bye(mode, service):
+    """RFC 3261 section 15: a caller may."""
+    async with World(mode, service) as world:
+        call, incoming = await world.ring()
+        far = incoming.dialog()
+        near = call.dialogs.get("callee") or call.dialog(await ringing_again(call, incoming))
+        await near.end(far)
+        incoming.respond(487)
+        await call.expect(487)
+        await incoming.acknowledged(None)
+
+
+async def ringing_again(call, incoming):
+    incoming.respond(180, headers=["X-Again: 1"])
+    return await call.expect(180)
+
+
+@scenario()
+async def max_forwards_is_counted_down(mode, service):
+    async with World(mode, service) as world:
+        call, incoming = await world.ring(max_forwards=1)
+        assert incoming.request["Max-Forwards"] == "0"
+        near, far = await world.answer(call, incoming)
+        refused = near.send("INFO", max_forwards=0)
+        await refused.expect(483)
+        refused = far.send("BYE", max_forwards=0)
+        await refused.expect(483)
+        call = world.caller.invite(max_forwards=0)
+        response = await call.expect(483)
+        assert response.to_tag
+        await world.callee.silence()
+        call = world.caller.invite(max_forwards=None)
+        incoming = await world.callee.incoming()
+        assert 60 <= int(incoming.request["Max-Forwards"]) <= 70 or mode == "kamailio", incoming
+        incoming.respond(486)
+        await call.expect(486)
+        await near.end(far)
+
+
+@scenario()
+async def switches_before_and_behind_keep_their_routes(mode, service):
+    """Vias and Record-Routes of others, on both sides: the ends route through all of them."""
+    async with World(mode, service) as world:
+        caller, callee = world.caller, world.callee
+        # The caller's and the callee's switches are the parties themselves.
+        near_route = f"<sip:switch@{caller.host}:{caller.port};lr;near=1>"
+        far_route = f"<sip:switch@{callee.host}:{callee.port};lr;far=1>"
+        vias = ["SIP/2.0/UDP 10.1.2.3:5999;branch=z9hG4bKinner;received=192.0.2.200;rport=4711;x-mine=1",
+                "SIP/2.0/TCP phone.invalid;branch=z9hG4bKphone"]
+        call = world.caller.invite(headers=[f"Record-Route: {near_route}"], more_vias=vias)
+        incoming = await callee.incoming()
+        request = incoming.request
+        world.check_invite(call.request, request)
+        routes = request.items("Record-Route")
+        if mode == "b2bua":
+            assert routes == []
+        else:
+            assert routes[-1] == near_route and len(routes) == 2, routes
+        sent = incoming.respond(180, record_routes=[far_route, *routes])
+        ringing = await call.expect(180)
+        world.check_response(sent, ringing)
+        far_routes = [far_route, *routes]
+        response = incoming.respond(200, record_routes=far_routes)
+        accepted = await call.expect(200)
+        # RFC 3261 section 12.1.1: what the caller's switches have put there comes back, and nothing else in mode "b2bua".
+        assert accepted.items("Record-Route") == ([near_route] if mode == "b2bua" else far_routes), accepted
+        near, far = call.dialog(accepted), incoming.dialog(response=response)
+        # The caller's own switch is the first one of his route set: what it would do, he does himself.
+        near.routes.remove(near_route)
+        far.routes.remove(far_route)
+        near.ack()
+        arrived = await incoming.acknowledged()
+        assert arrived.items("Route") == [far_route], arrived
+        asked, _ = await near.ask(far, "INFO")
+        assert asked.items("Route") == [far_route] and asked.uri == callee.contact_uri, asked
+        asked, _ = await far.ask(near, "INFO")
+        assert asked.items("Route") == [near_route] and asked.uri == caller.contact_uri, asked
+        assert not asked.has("Record-Route")
+        await far.end(near)
+
+
+@scenario(modes=STIRRUP_MODES)
+async def a_route_to_us_is_taken_off(mode, service):
+    """A switch may send a first INVITE with a Route to its next hop."""
+    async with World(mode, service) as world:
+        call = world.caller.invite(routes=[f"<sip:127.0.0.1:{world.port};lr>"])
+        incoming = await world.callee.incoming()
+        assert not incoming.request.has("Route"), incoming
+        incoming.respond(486)
+        await call.expect(486)
+
+
+@scenario(modes=STIRRUP_MODES, services=("sign",))
+async def a_repeated_invite_has_the_same_identity_and_counts_once(mode, service):
+    async with World(mode, service, tolerant=True) as world:
+        call = world.caller.invite()
+        incoming = await world.callee.incoming()
+        first = incoming.request
+        world.callee.requests.clear()
+        for _ in range(3):
+            await asyncio.sleep(0.5)
+            world.caller.transmit(call.request.raw, call.place)
+        await asyncio.sleep(0.3)
+        again = [item for item in world.callee.new_calls.items if item.method == "INVITE"]
+        assert all(item.request.raw == first.raw for item in again), (first, again)
+        assert again or mode == "b2bua"
+        incoming.respond(180)
+        await call.expect(180)
+        world.callee.new_calls.items.clear()
+        incoming.respond(486)
+        await call.expect(486)
+        world.record(call.request.call_id, final_status=486)
+        assert len(world.stirrup.records()) == 1
+
+
+@scenario(modes=STIRRUP_MODES)
+async def a_request_that_comes_back_is_refused(mode, service):
+    """482 or 483, whatever the callee's switch does (RFC 3261 section 16.3, RFC 5393)."""
+    async with World(mode, service, more_near=[CALLEE], tolerant=True) as world:
+        world.caller.invite()
+        incoming = await world.callee.incoming()
+        for rounds in range(1, 76):
+            request = incoming.request
+            lines = [f"Max-Forwards: {int(request['Max-Forwards']) - 1}" if name == "Max-Forwards" else line
+                     for name, _, line in request.lines if name != "Content-Length"]
+            again = world.callee.send(build(request.start, [f"Via: {world.callee.via()}", *lines], request.body),
+                                      ("127.0.0.1", world.port, "udp"))
+            done = asyncio.ensure_future(again.responses.get(lambda item: item.status >= 200, 4, "482"))
+            back = asyncio.ensure_future(world.callee.incoming(seconds=4))
+            await asyncio.wait((done, back), return_when=asyncio.FIRST_COMPLETED)
+            if done.done():
+                back.cancel()
+                assert done.result().status in (482, 483), done.result()
+                break
+            done.cancel()
+            incoming = back.result()
+        else:
+            raise AssertionError("it went round and round")
+        print(f"{done.result().status} after {rounds} rounds")
+
+
+@scenario(modes=STIRRUP_MODES)
+async def strangers_within_a_call_get_no_answer(mode, service):
+    async with World(mode, service) as world, world.party(STRANGER) as stranger, world.party(OTHER_PEER) as other:
+        near, far = await world.connect()
+        for dialog in (near, far):
+            for method in ("BYE", "INFO", "INVITE", "ACK"):
+                raw, place = dialog.request(method, via=stranger.via())
+                sent = stranger.send(raw, place)
+                await sent.silence(0.2)
+                sent.repeater.stop()
+        await world.callee.silence(0.1)
+        await world.caller.silence(0.1)
+        assert not world.callee.stray_acks and not world.caller.stray_acks
+        # Listed, but nobody's side of this call. A forwarder has the seal of its Route to go by.
+        for dialog in (near, far) if mode == "b2bua" else ():
+            raw, place = dialog.request("BYE", via=other.via())
+            sent = other.send(raw, place)
+            await asyncio.sleep(0.3)
+            sent.repeater.stop()
+            answers = [item.status for item in sent.responses.items]
+            if answers == [200] or world.callee.left() or world.caller.left():
+                raise AssertionError(f"another peer speaks within the call: {answers}")
+            assert answers in ([], [481]), answers
+        near.cseq, far.cseq = near.cseq + 10, far.cseq + 10
+        await near.offer(far)
+        await near.end(far)
+
+
+@scenario(modes=STIRRUP_MODES)
+async def a_request_of_no_call_is_481_and_its_ack_is_dropped(mode, service):
+    async with World(mode, service) as world:
+        near, far = await world.connect()
+        for one, party in ((near, world.caller), (far, world.callee)):
+            local, remote = one.local, one.remote
+            for parts in ({"call_id": "other@parties"}, {"to": remote + "x"}, {"from_": local + "x"},
+                          {"from_": re.sub("tag=.*", "tag=zz", local), "to": re.sub("tag=.*", "tag=yy", remote)}):
+                # A forwarder knows no tag but the caller's; the other end sees to the rest.
+                if mode == "forward" and not {"call_id", "from_" if one is near else "to"} & set(parts):
+                    continue
+                raw, place = one.request("BYE", **parts)
+                sent = party.send(raw, place)
+                await sent.expect(481)
+                raw, place = one.request("ACK", cseq=1, **parts)
+                ack = party.send(raw, place)
+                await ack.silence(0.1)
+                ack.repeater.stop()
+        await world.callee.silence(0.1)
+        assert not world.callee.stray_acks and not world.caller.stray_acks
+        # Without our own Route, at our address.
+        raw, _ = near.request("BYE", call_id="another@parties")
+        lines = [line for name, _, line in Message(raw).lines if name not in ("Route", "Content-Length")]
+        sent = world.caller.send(build(f"BYE sip:{DEST}@127.0.0.1:{world.port} SIP/2.0", lines))
+        await sent.expect(481)
+        near.cseq, far.cseq = near.cseq + 10, far.cseq + 10
+        await near.end(far)
+
+
+@scenario()
+async def a_call_that_has_ended_is_over(mode, service):
+    async with World(mode, service) as world:
+        near, far = await world.connect()
+        await near.end(far)
+        sent = near.send("INFO")
+        if mode != "b2bua":
+            (await far.expect("INFO")).respond(481)  # nobody but the end knows
+        await sent.expect(481)
+
+
+@scenario(modes=STIRRUP_MODES, services=("sign",))
+async def a_cancel_while_the_call_waits_for_its_signature_ends_it(mode, service):
+    async with World(mode, service, more='signer: { deadline = "2s"; };') as world:
+        with world.signer_stopped():
+            call = world.caller.invite()
+            await asyncio.sleep(0.1)
+            cancel = call.cancel()
+            await cancel.expect(200)
+            await call.expect(487)
+            await world.callee.silence()
+        record = world.record(call.request.call_id, final_status=487)
+        assert record["reason"] == "cancelled", record
+        near, far = await world.connect()
+        await near.end(far)
+
+
+@scenario(modes=STIRRUP_MODES, services=("sign",))
+async def a_call_whose_signature_is_late_goes_on_without(mode, service):
+    async with World(mode, service) as world:
+        with world.signer_stopped():
+            call = world.caller.invite()
+            incoming = await world.callee.incoming()
+            assert not incoming.request.has("Identity"), incoming
+        near, far = await world.answer(call, incoming)
+        record = world.record(near.call_id, final_status=200, result="unsigned")
+        assert record["reason"] == "signer_timeout", record
+        await near.end(far)
+
+
+@scenario(modes=STIRRUP_MODES, services=("sign",))
+async def what_stays_unsigned_goes_on(mode, service):
+    async with World(mode, service) as world:
+        # Signed already: carried as it is (47 CFR 64.6302(b)).
+        mine = "Identity: aaa.bbb.ccc;info=<https://certs.example.org/x.pem>;alg=ES256;ppt=shaken"
+        call = world.caller.invite(headers=[mine, "y:  another.one.here ;info=<https://a.example/b>;ppt=div"])
+        incoming = await world.callee.incoming()
+        values = incoming.request.others(["Via", *[name for name, _, _ in incoming.request.lines
+                                                   if name.lower() not in ("identity", "y")]])
+        assert values == [mine, "y:  another.one.here ;info=<https://a.example/b>;ppt=div"], incoming
+        incoming.respond(486)
+        await call.expect(486)
+        world.record(call.request.call_id, result="unsigned", reason="already_signed", final_status=486)
+        call = world.caller.invite(from_='"Anonymous" <sip:anonymous@anonymous.invalid>;tag=a')
+        incoming = await world.callee.incoming()
+        assert not incoming.request.has("Identity"), "an unsigned call is no refusal when it is sent on"
+        incoming.respond(486)
+        await call.expect(486)
+        world.record(call.request.call_id, result="unsigned", reason="anonymous")
+
+
+@scenario(modes=STIRRUP_MODES, services=("sign",))
+async def transports_and_address_families_mix(mode, service):
+    for near, near_host, far, far_host in (
+            ("udp", CALLER, "tcp", CALLEE), ("tcp", CALLER, "udp", CALLEE), ("tcp", CALLER, "tcp", CALLEE),
+            ("udp", CALLER, "udp", "::1"), ("udp", "::1", "udp", CALLEE), ("tcp", CALLER, "tcp", "::1"),
+            ("tcp", "::1", "udp", CALLEE), ("udp", "::1", "tcp", CALLEE)):
+        try:
+            async with World(mode, service, near=near, near_host=near_host, far=far, far_host=far_host) as world:
+                call, incoming = await world.ring()
+                request = incoming.request
+                assert request.tcp == (far == "tcp")
+                assert (f"/{far.upper()} " in request.items("Via")[0]) and ("[::1]" in request.items("Via")[0]) == (":" in far_host)
+                near_end, far_end = await world.answer(call, incoming)
+                await far_end.offer(near_end)
+                await near_end.offer(far_end, "UPDATE")
+                await far_end.ask(near_end, "INFO", body=NULS)
+                await far_end.end(near_end)
+                call, incoming = await world.ring()
+                cancel = call.cancel()
+                (await world.callee.cancelled(incoming)).respond(200)
+                await cancel.expect(200)
+                incoming.respond(487)
+                await call.expect(487)
+                await incoming.acknowledged(None)
+                world.record(call.request.call_id, final_status=487)
+        except BaseException as fault:
+            raise AssertionError(f"{near} {near_host} to {far} {far_host}: {fault}") from fault
+
+
+@scenario(modes=STIRRUP_MODES)
+async def bad_responses_touch_no_other_call(mode, service):
+    async with World(mode, service, tolerant=True) as world:
+        worker = world.stirrup.child("worker 0")
+        near, far = await world.connect()
+        call = world.caller.invite()
+        incoming = await world.callee.incoming()
+        good = incoming.build(180, tag="callee")
+        bad = [good[:i] for i in range(0, len(good), 37)]
+        bad += [good.replace(b"SIP/2.0 180", start) for start in (b"SIP/2.0 99", b"SIP/2.0 700", b"SIP/2.0 1800", b"SIP/3.0 180",
+                                                                 b"SIP/2.0 -18", b"SIP/2.0")]
+        bad += [re.sub(rb"(?m)^%s:.*\r\n" % name, b"", good) for name in (b"Via", b"CSeq", b"Call-ID", b"From")]
+        bad += [good.replace(b"CSeq: 1 INVITE", b"CSeq: 4294967296 INVITE"), good.replace(b"CSeq: 1", b"CSeq: x"),
+                good.replace(b"\r\nTo:", b"\r\nTo: <sip:twice@x>\r\nTo:"), good.replace(b"\r\n", b"\n"),
+                re.sub(rb"Call-ID: .*?\r", b"Call-ID: " + near.call_id.encode() + b"\r", good),
+                re.sub(rb"(?m)^Via:", b"Via: SIP/2.0/UDP 127.0.0.99:5060;branch=z9hG4bKx, ", good, 1),
+                bytes(2000), b"\xff" * 65000, b"SIP/2.0 200 OK\r\n\r\n"]
+        for raw in bad:
+            incoming.send(raw)
+        await asyncio.sleep(0.3)
+        assert world.stirrup.child("worker 0") == worker, "the worker died of it"
+        await near.offer(far)
+        while call.responses.items:
+            call.responses.items.pop()
+        # A 200 without Contact cannot be answered by an ACK of ours; what comes behind it counts.
+        incoming.respond(486)
+        response = await call.responses.get(lambda item: item.status >= 200, 4, "486")
+        assert response.status == 486, response
+        await near.end(far)
+        assert world.stirrup.child("worker 0") == worker
+
+
+@scenario(modes=STIRRUP_MODES)
+async def a_200_without_contact_and_long_route_sets_harm_nobody(mode, service):
+    async with World(mode, service, tolerant=True) as world:
+        worker = world.stirrup.child("worker 0")
+        call = world.caller.invite()
+        incoming = await world.callee.incoming()
+        incoming.respond(200, contact=False)
+        response = await call.final()
+        assert response.status in (200, 500, 502), response
+        # Sixty entries, ours among them: the call works, or is refused by a final response.
+        callee = world.callee
+        more = [f"<sip:p{i}.{'x' * 20}@{callee.host}:{callee.port};lr;i={i}>" for i in range(60)]
+        call = world.caller.invite()
+        incoming = await callee.incoming()
+        response = incoming.respond(200, record_routes=[*more, *incoming.request.items("Record-Route")])
+        final = await call.final()
+        assert final.status in (200, 500, 502, 513), final
+        if final.status == 200:
+            near, far = call.dialog(final), incoming.dialog(response=response)
+            far.routes = [route for route in far.routes if route not in more]
+            near.ack()
+            assert len((await incoming.acknowledged()).items("Route")) == 60
+            await far.offer(near)
+            asked, _ = await near.ask(far, "INFO")
+            assert asked.items("Route") == more[::-1]
+            await near.end(far)
+        assert world.stirrup.child("worker 0") == worker
+
+
+@scenario(modes=STIRRUP_MODES)
+async def an_established_call_survives_the_death_of_its_worker(mode, service):
+    async with World(mode, service, workers=2) as world:
+        calls = [await world.connect() for _ in range(4)]
+        world.kill_workers()
+        for i, (near, far) in enumerate(calls):
+            await world.callee.move()
+            await far.offer(near)
+            await far.offer(near, "UPDATE")
+            await world.caller.move()
+            await near.offer(far)
+            await (near.end(far) if i % 2 else far.end(near))
+
+
+@scenario(modes=STIRRUP_MODES, services=("sign",))
+async def four_workers_are_one_server(mode, service):
+    """Whichever worker the kernel gives a datagram to."""
+    async with World(mode, service, workers=4) as world:
+        calls = await asyncio.gather(*(whole_call(world, i) for i in range(40)))
+        assert len(calls) == 40
+        assert len(world.stirrup.wait_for_records(40)) == 40
+
+
+async def whole_call(world, i):
+    call = world.caller.invite(headers=[f"X-Number: {i}"])
+    incoming = await world.callee.incoming(call_id=call.request.call_id)
+    assert incoming.request["X-Number"] == str(i)
+    incoming.respond(180)
+    await call.expect(180)
+    far = incoming.accept()
+    near = call.dialog(await call.expect(200))
+    near.ack()
+    await incoming.acknowledged()
+    await world.callee.move()
+    await far.offer(near)
+    await near.offer(far, "UPDATE")
+    await near.end(far)
+
+
+@scenario(modes=STIRRUP_MODES)
+async def options_is_answered_and_not_sent_on(mode, service):
+    async with World(mode, service) as world:
+        options = world.caller.send(world.caller.request("OPTIONS", f"sip:127.0.0.1:{world.port}"))
+        await options.expect(200)
+        await world.callee.silence(0.2)
