@@ -2,7 +2,8 @@
 # From a checkout to a signed and a verified call, on loopback, in one command: installs what is missing (apt-get), builds in
 # build/, makes a throw-away PKI and a configuration in a temporary directory, starts stirrupd, sends it a call with SIPp,
 # and shows the answer, the PASSporT in it, and that an independent implementation verifies it; then sends the signed call
-# back as an inbound one, and once more with a forged signature. Leaves nothing running.
+# back as an inbound one, and once more with a forged signature; then calls that go on to a called party, by mode "forward"
+# and by mode "b2bua", and what arrives there. Leaves nothing running.
 set -eu
 cd "$(dirname "$0")"
 . scripts/build.sh
@@ -15,6 +16,7 @@ top=$PWD
 dir=$(mktemp -d)
 daemon=
 host=
+callee=
 
 end()
 {
@@ -25,6 +27,7 @@ end()
 
 clean_up()
 {
+	end "$callee"
 	end "$daemon"
 	end "$host"
 	rm -rf "$dir"
@@ -35,7 +38,7 @@ trap 'exit 1' INT TERM
 write_config()
 {
 	cat >"$dir/stirrup.conf" <<END
-sip: { listen = [ "udp:127.0.0.1:$1" ]; secret_file = "secret"; };
+sip: { listen = [ "udp:127.0.0.1:$1" ]; secret_file = "secret"; probe_interval = "0s"; };
 credentials = ( { name = "alpha"; certificate = "pki/alpha.pem"; private_key = "pki/alpha.key";
                   x5u = "https://localhost:$2/alpha.pem"; spc = "1234"; } );
 customers = ( { name = "acme"; credential = "alpha"; numbers = ( "+12155551212" );
@@ -44,7 +47,12 @@ trust = ( { name = "lab"; anchors = "pki/root.pem"; } );
 verification: { fetch: { tls_ca = "web.pem"; allow_addresses = [ "127.0.0.0/8", "::1/128" ]; allow_ports = [ $2 ]; }; };
 peers = ( { name = "switch"; addresses = [ "127.0.0.1" ]; service = "sign"; mode = "redirect";
             customer = "acme"; country_code = "1"; },
-          { name = "inbound"; addresses = [ "127.0.0.2" ]; service = "verify"; mode = "redirect"; country_code = "1"; } );
+          { name = "inbound"; addresses = [ "127.0.0.2" ]; service = "verify"; mode = "redirect"; country_code = "1"; },
+          { name = "proxied"; addresses = [ "127.0.0.31" ]; service = "sign"; mode = "forward"; next_hop = "sip:127.0.0.61:$1";
+            customer = "acme"; country_code = "1"; },
+          { name = "two-legs"; addresses = [ "127.0.0.32" ]; service = "sign"; mode = "b2bua"; next_hop = "sip:127.0.0.61:$1";
+            customer = "acme"; country_code = "1"; } );
+dialogs: { store = "dialogs"; };
 records: { file = "calls.jsonl"; };
 END
 }
@@ -54,6 +62,25 @@ sipp_call()
 {
 	(cd "$dir" && sipp -sf "$top/sipp-scenarios/$1/scenario.xml" -i "${2:-127.0.0.1}" -key identity "${3:-}" -m 1 -nostdin -timeout 5s -timeout_error \
 		-trace_msg -message_file messages "127.0.0.1:$port") >"$dir/sipp.out" 2>&1
+}
+
+# sent_on SCENARIO ADDRESS: a whole call that goes on to a called party on 127.0.0.61; prints the head of the INVITE that
+# arrives there.
+sent_on()
+{
+	rm -f "$dir/arrived"
+	(cd "$dir" && exec sipp -sf "$top/sipp-scenarios/$1/uas.xml" -i 127.0.0.61 -p "$port" -m 1 -nostdin -timeout 15s -timeout_error \
+		-trace_msg -message_file arrived) >"$dir/callee.out" 2>&1 &
+	callee=$!
+	sleep 1
+	if (cd "$dir" && sipp -sf "$top/sipp-scenarios/$1/uac.xml" -i "$2" -m 1 -nostdin -timeout 10s -timeout_error "127.0.0.1:$port") \
+		>"$dir/sipp.out" 2>&1 && wait "$callee"; then
+		callee=
+	else
+		cat "$dir/callee.out" "$dir/sipp.out" "$dir/log" >&2
+		die "the call was not set up and ended as the scenario wants"
+	fi
+	tr -d '\r' <"$dir/arrived" | sed -n '/^INVITE /,/^$/p'
 }
 
 # A port that is taken ends the daemon at once; then the next one is tried.
@@ -138,9 +165,15 @@ rm -f "$dir/messages"
 call verify-bad-signature 127.0.0.2 "$forged"
 answer | grep -v '^Identity'
 
+say "A call by mode \"forward\": the INVITE at the called party, with our Identity, our Record-Route, our Via above the caller's"
+sent_on forward-basic 127.0.0.31
+
+say "The same by mode \"b2bua\": our Via alone, our address in the caller's Contact"
+sent_on b2bua-basic 127.0.0.32
+
 say "The records of the calls"
 for _ in 1 2 3 4 5 6 7 8 9 10; do
-	[ "$(wc -l <"$dir/calls.jsonl")" -ge 3 ] && break
+	[ "$(wc -l <"$dir/calls.jsonl")" -ge 5 ] && break
 	sleep 0.2
 done
 cat "$dir/calls.jsonl"
