@@ -569,6 +569,7 @@ static void send_within(struct worker *worker, struct transit *transit, const st
 		.egress = &egress,
 		.flags = dialog->flags,
 		.customer = dialog->customer,
+		.far_call_id = other->call_id,
 		.dialog = *key,
 		.from_caller = from_caller,
 	};

@@ -830,10 +830,22 @@ static void take_failure(struct worker *worker, struct relay *relay, const struc
 	settle(worker, relay, relay->is_invite ? RELAY_FAILED : RELAY_OVER);
 }
 
+static bool is_same(struct span one, struct span other)
+{
+	return one.length == other.length && memcmp(one.at, other.at, one.length) == 0;
+}
+
+/* The branch alone is what tells transactions apart (RFC 3261 section 17.1.3), but what answers with another Call-ID, CSeq
+ * or caller's tag would have us touch another call. */
 static bool answers(const struct relay *relay, const struct sip_basics *basics)
 {
-	return basics->method.length == relay->method.length &&
-		memcmp(basics->method.at, relay->method.at, relay->method.length) == 0;
+	struct span call_id = relay->far_call_id.length > 0 ? relay->far_call_id : sip_line_value(relay->call_id), method;
+	uint32_t cseq = 0;
+
+	sip_cseq(sip_line_value(relay->cseq), &cseq, &method);
+	return basics->cseq == cseq && is_same(basics->call_id, call_id) &&
+		is_same(basics->from_tag, sip_tag(sip_line_value(relay->from))) &&
+		(is_same(basics->method, relay->method) || (relay->is_invite && span_is(basics->method, "CANCEL")));
 }
 
 void relay_response(struct worker *worker, const struct sip_head *response, const struct sip_basics *basics)
@@ -845,12 +857,12 @@ void relay_response(struct worker *worker, const struct sip_head *response, cons
 		transit_drop(worker, "a response to nothing that is in progress");
 		return;
 	}
-	if (span_is(basics->method, "CANCEL") && relay->is_invite) {
-		relay->cancel_answered = true;
+	if (!answers(relay, basics)) {
+		transit_drop(worker, "a response of another call than its request");
 		return;
 	}
-	if (!answers(relay, basics)) {
-		transit_drop(worker, "a response of another method than its request");
+	if (span_is(basics->method, "CANCEL")) {
+		relay->cancel_answered = true;
 		return;
 	}
 	egress_forget(&relay->wait);
@@ -903,6 +915,23 @@ bool relay_cancel(struct worker *worker, const struct call_digest *digest)
 	if (relay->state == RELAY_PROCEEDING && !relay->cancel_sent)
 		send_cancel(worker, relay);
 	return true;
+}
+
+/* --- The end of the process --- */
+
+void relays_stop(struct worker *worker)
+{
+	struct relays *relays = worker->relays;
+
+	for (size_t i = 0; relays != NULL && i <= relays->mask; i++)
+		for (struct relay *relay = relays->by_id[i]; relay != NULL; relay = relay->by_id) {
+			bool open = relay->state == RELAY_CALLING || relay->state == RELAY_PROCEEDING;
+
+			if (open && relay->is_invite && relay->state == RELAY_PROCEEDING && !relay->cancel_sent)
+				send_cancel(worker, relay);
+			if (open)
+				finish_locally(worker, relay, 503, "Service Unavailable");
+		}
 }
 
 /* --- What is due --- */

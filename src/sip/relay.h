@@ -75,6 +75,9 @@ bool relay_is_merged(struct worker *worker, const struct sip_basics *basics, con
 /* For egress_on_failure(). */
 void relay_connection_failed(nta_agent_t *agent, void *relay, int error);
 
+/* Whoever waits for an answer gets 503, whoever is being called a CANCEL: nobody will pass on what they say. */
+void relays_stop(struct worker *worker);
+
 /* To be called about ten times a second. */
 void relays_tick(struct worker *worker);
 

@@ -336,6 +336,7 @@ static void stop(void)
 		return;
 	}
 	stop_reading();
+	relays_stop(&worker);
 	timer = su_timer_create(su_root_task(worker.root), STOP_POLL_MS);
 	if (timer == NULL || su_timer_set_for_ever(timer, on_stop_tick, NULL) != 0)
 		su_root_break(worker.root);
