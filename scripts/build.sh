@@ -139,7 +139,7 @@ scenarios()
 	shift
 	say "Scenarios${*:+: $*}"
 	lines=$(mktemp)
-	STIRRUP_BUILD=$programs tests/scenarios/run "$@" 2>&1 | tee "$lines" || true
+	STIRRUP_BUILD=$programs tests/scenarios/run --jobs 2 "$@" 2>&1 | tee "$lines" || true
 	add_counts "$(tail -n 1 "$lines")"
 	rm -f "$lines"
 }

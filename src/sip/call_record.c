@@ -189,6 +189,7 @@ void call_record_pending(struct worker *worker, const struct call *call, const s
 	if (!is_wanted(worker, call->generation->config))
 		return;
 	fill(&record, call, outcome);
+	record.status = 0; /* it is sent on, not answered */
 	send_item(worker, item, record_open_write(item, sizeof item, id, &record));
 }
 

@@ -299,14 +299,15 @@ class Served(verifying.Inbound):
 # ---- tests ----
 
 
-def scenario(modes=MODES, services=SERVICES, seconds=60):
-    """Makes a test for each mode and service of a coroutine function."""
+def scenario(modes=MODES, services=SERVICES, seconds=60, alone=False):
+    """Makes a test for each mode and service of a coroutine function. alone: it loads the machine."""
     def make(function):
         for mode in modes:
             for service in services:
                 def test(mode=mode, service=service):
                     asyncio.run(function(mode, service))
                 test.seconds = seconds
+                test.alone = alone
                 function.__globals__[f"test_{mode}_{service}_{function.__name__}"] = test
         return function
     return make

@@ -93,7 +93,7 @@ async def check_all_recorded(world, statuses=(200,)):
     assert {record["final_status"] for record in records} == set(statuses)
 
 
-@scenario(MODES, ("sign",), seconds=240)
+@scenario(MODES, ("sign",), seconds=240, alone=True)
 async def established_calls_go_on_when_every_process_is_killed(mode, service):
     parties.patience = 8
     async with Chain(mode, workers=2) as world:
@@ -107,7 +107,7 @@ async def established_calls_go_on_when_every_process_is_killed(mode, service):
         assert not world.caller.left() and not world.callee.left()
 
 
-@scenario(("kamailio",) if REFERENCE else ("forward",), ("sign",), seconds=240)
+@scenario(("kamailio",) if REFERENCE else ("forward",), ("sign",), seconds=240, alone=True)
 async def ringing_calls_go_on_when_all_workers_are_killed(mode, service):
     parties.patience = 8
     async with Chain(mode, workers=2, second=not REFERENCE) as world:

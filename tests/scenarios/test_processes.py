@@ -243,3 +243,8 @@ def test_sipp_itself_sees_no_failure_without_faults():
     """The measure that the tests above rely on."""
     with Stirrup() as stirrup:
         sipp("sign-full-attestation", stirrup.port, calls=500, rate=500).assert_all(500)
+
+
+# These load the machine, or count on nobody else doing so.
+for heavy in (test_a_killed_worker_costs_no_call_and_no_signature, test_a_killed_worker_of_two_costs_no_call, test_a_killed_signer_costs_no_call_and_no_signature, test_a_killed_recorder_costs_no_call, test_a_stop_under_load_answers_what_is_in_hand, test_the_memory_of_a_worker_does_not_grow_with_calls, test_sipp_itself_sees_no_failure_without_faults):
+    heavy.alone = True

@@ -282,3 +282,7 @@ def test_idle_connections_hinder_nobody():
         with stirrup.client() as udp, stirrup.client(tcp=True) as tcp:
             assert udp.call().status == 302
             assert tcp.call().status == 302
+
+
+# It loads the machine.
+test_a_thousand_calls_a_second_are_all_signed_and_recorded.alone = True

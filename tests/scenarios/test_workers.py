@@ -68,3 +68,8 @@ def test_workers_0_is_one_for_each_core():
     with Stirrup(workers=0) as stirrup:
         cores = len(os.sched_getaffinity(0))
         wait_until(lambda: sum(name.startswith("worker") for name in stirrup.children()) == cores, 5, f"{cores} workers")
+
+
+# These load the machine, or count on nobody else doing so.
+for heavy in (test_each_worker_outlives_the_others_death_under_load, test_one_source_port_uses_both_workers):
+    heavy.alone = True
