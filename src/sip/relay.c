@@ -1,5 +1,6 @@
 #include "relay_state.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -220,9 +221,12 @@ void relays_free(struct relays *relays)
 	free(relays);
 }
 
+/* But where another hop may still have the INVITE: what it says is answered. */
 static void forget_request(struct relay *relay)
 {
 	egress_forget(&relay->wait);
+	if (relay->is_invite && (relay->attempt > 1 || relay->ended_here))
+		return;
 	free(relay->rest);
 	relay->rest = NULL;
 }
@@ -450,6 +454,7 @@ static void finish_locally(struct worker *worker, struct relay *relay, unsigned 
 	if (relay->record != 0)
 		call_record_final(worker, relay->record, status, NULL, (struct span){ "", 0 });
 	relay->record = 0;
+	relay->ended_here = true;
 	settle(worker, relay, relay->is_invite ? RELAY_FAILED : RELAY_OVER);
 }
 
@@ -492,6 +497,9 @@ static void pass_response(struct worker *worker, struct relay *relay, const stru
 }
 
 /* --- Towards the next hop --- */
+
+/* An attempt is one hex digit of the branch. */
+static_assert(RELAY_ATTEMPTS <= 16 && HOPS_CHOSEN_MAX < RELAY_BY_TCP, "attempts and their hops fit");
 
 static void write_branch(const struct worker *worker, const struct relay *relay, char branch[BRANCH_SIZE])
 {
@@ -598,6 +606,35 @@ static bool send_made(struct worker *worker, struct relay *relay, size_t length,
 		waits ? &relay->wait : NULL, relay);
 }
 
+static bool choose_egress(struct relay *relay, enum transport transport)
+{
+	return relay->egress_given || egress_find(&relay->egress, relay->generation->config, transport,
+		relay->hops[relay->hop].address.ss_family, relay->listener);
+}
+
+/* Remembers where the attempt goes that is about to be sent. */
+static void note_attempt(struct relay *relay)
+{
+	relay->tried[relay->attempt % RELAY_ATTEMPTS] =
+		(uint8_t)(relay->hop | (relay->egress.transport == TRANSPORT_TCP ? RELAY_BY_TCP : 0));
+}
+
+/* A CANCEL or an ACK to the hop of any attempt. */
+static void send_to_attempt(struct worker *worker, const struct relay *relay, unsigned attempt, const char *method,
+	struct span to)
+{
+	struct relay then = *relay;
+	uint8_t tried = relay->tried[attempt % RELAY_ATTEMPTS];
+
+	if (relay->rest == NULL || attempt == 0 || attempt > relay->attempt)
+		return;
+	then.attempt = (uint8_t)attempt;
+	then.hop = tried & (uint8_t)~RELAY_BY_TCP;
+	then.wait = (struct egress_wait){ 0 };
+	if (choose_egress(&then, (tried & RELAY_BY_TCP) != 0 ? TRANSPORT_TCP : then.hops[then.hop].transport))
+		send_made(worker, &then, make_follower(worker, &then, method, to), false);
+}
+
 static void send_cancel(struct worker *worker, struct relay *relay)
 {
 	relay->cancel_sent = true;
@@ -617,12 +654,6 @@ static bool wants_tcp(const struct relay *relay, const struct hop *hop, size_t l
 		egress_find(&unused, relay->generation->config, TRANSPORT_TCP, hop->address.ss_family, relay->listener);
 }
 
-static bool choose_egress(struct relay *relay, enum transport transport)
-{
-	return relay->egress_given || egress_find(&relay->egress, relay->generation->config, transport,
-		relay->hops[relay->hop].address.ss_family, relay->listener);
-}
-
 /* The request, to the hop that is tried now. */
 static bool send_to_hop(struct worker *worker, struct relay *relay)
 {
@@ -637,16 +668,19 @@ static bool send_to_hop(struct worker *worker, struct relay *relay)
 	relay->deadline_us = now + (last || !relay->is_invite ? TRANSACTION_US : FAILOVER_US);
 	if (!choose_egress(relay, hop->transport))
 		return false;
+	note_attempt(relay);
 	length = make_request(worker, relay);
 	if (wants_tcp(relay, hop, length)) {
 		relay->by_size = true;
 		choose_egress(relay, TRANSPORT_TCP);
+		note_attempt(relay);
 		if (send_made(worker, relay, make_request(worker, relay), true)) {
 			arm(worker->relays, relay, relay->deadline_us);
 			return true;
 		}
 		choose_egress(relay, hop->transport);
 		relay->attempt++;
+		note_attempt(relay);
 		length = make_request(worker, relay);
 	}
 	if (!send_made(worker, relay, length, true))
@@ -752,6 +786,8 @@ static struct relay *find_branch(struct worker *worker, struct span branch, unsi
 	memcpy(id, text + sizeof RELAY_BRANCH - 1 + 2, 16);
 	id[16] = '\0';
 	*attempt = (unsigned)strtoul(text + sizeof RELAY_BRANCH - 1 + 2 + 16, NULL, 16);
+	if (*attempt == 0)
+		*attempt = RELAY_ATTEMPTS;
 	return find_id(worker, strtoull(id, &behind, 16));
 }
 
@@ -796,15 +832,25 @@ static void take_provisional(struct worker *worker, struct relay *relay, const s
 		pass_response(worker, relay, response, basics);
 }
 
-static void take_success(struct worker *worker, struct relay *relay, const struct sip_head *response,
+static void take_success(struct worker *worker, struct relay *relay, unsigned attempt, const struct sip_head *response,
 	const struct sip_basics *basics)
 {
 	if (!relay->is_invite && relay->state == RELAY_OVER)
 		return;
 	pass_response(worker, relay, response, basics);
 	record_final(worker, relay, response);
-	if (relay->state == RELAY_CALLING || relay->state == RELAY_PROCEEDING)
-		settle(worker, relay, relay->is_invite ? RELAY_ACCEPTED : RELAY_OVER);
+	if (relay->state != RELAY_CALLING && relay->state != RELAY_PROCEEDING)
+		return;
+	if (relay->is_invite) {
+		/* RFC 6026 section 7.1: repeats of the INVITE get nothing any more. */
+		free(relay->answer);
+		relay->answer = NULL;
+		relay->taken = (uint8_t)attempt;
+		/* A hop that had been given up has taken the call (RFC 3261 section 16.7 step 10). */
+		if (attempt != relay->attempt && relay->state == RELAY_PROCEEDING)
+			send_to_attempt(worker, relay, relay->attempt, "CANCEL", (struct span){ "", 0 });
+	}
+	settle(worker, relay, relay->is_invite ? RELAY_ACCEPTED : RELAY_OVER);
 }
 
 static void take_failure(struct worker *worker, struct relay *relay, const struct sip_head *response,
@@ -848,10 +894,31 @@ static bool answers(const struct relay *relay, const struct sip_basics *basics)
 		(is_same(basics->method, relay->method) || (relay->is_invite && span_is(basics->method, "CANCEL")));
 }
 
+/* Whether the attempt is over for us, though not for its hop. */
+static bool is_given_up(const struct relay *relay, unsigned attempt)
+{
+	return attempt != relay->attempt || (relay->state == RELAY_ACCEPTED && attempt != relay->taken) ||
+		(relay->state == RELAY_FAILED && relay->ended_here);
+}
+
+/* It rings where nobody wants the call any more; or it fails, which is acknowledged all the same (RFC 3261 sections 9.1 and
+ * 17.1.1.2). */
+static void take_late(struct worker *worker, struct relay *relay, unsigned attempt, const struct sip_head *response,
+	const struct sip_basics *basics)
+{
+	if (!relay->is_invite)
+		return;
+	if (response->status < 200)
+		send_to_attempt(worker, relay, attempt, "CANCEL", (struct span){ "", 0 });
+	else
+		send_to_attempt(worker, relay, attempt, "ACK", basics->to);
+}
+
 void relay_response(struct worker *worker, const struct sip_head *response, const struct sip_basics *basics)
 {
 	unsigned attempt;
 	struct relay *relay = find_branch(worker, basics->via.branch, &attempt);
+	bool is_success = response->status >= 200 && response->status < 300;
 
 	if (relay == NULL) {
 		transit_drop(worker, "a response to nothing that is in progress");
@@ -861,18 +928,21 @@ void relay_response(struct worker *worker, const struct sip_head *response, cons
 		transit_drop(worker, "a response of another call than its request");
 		return;
 	}
-	if (span_is(basics->method, "CANCEL")) {
-		relay->cancel_answered = true;
+	if (!is_same(basics->method, relay->method)) {
+		relay->cancel_answered = relay->cancel_answered || attempt == relay->attempt;
 		return;
 	}
-	egress_forget(&relay->wait);
 	/* A hop that was given up may still take the call. */
-	if (attempt != (relay->attempt & 0xf) && (response->status < 200 || response->status >= 300))
+	if (is_given_up(relay, attempt) && !is_success) {
+		take_late(worker, relay, attempt, response, basics);
 		return;
+	}
+	if (attempt == relay->attempt)
+		egress_forget(&relay->wait);
 	if (response->status < 200)
 		take_provisional(worker, relay, response, basics);
-	else if (response->status < 300)
-		take_success(worker, relay, response, basics);
+	else if (is_success)
+		take_success(worker, relay, attempt, response, basics);
 	else
 		take_failure(worker, relay, response, basics);
 }
@@ -955,7 +1025,11 @@ static void repeat_request(struct worker *worker, struct relay *relay, int64_t n
 		return;
 	}
 	send_made(worker, relay, make_request(worker, relay), false);
-	double_interval(relay, !relay->is_invite);
+	/* RFC 3261 section 17.1.2.2. */
+	if (relay->state == RELAY_PROCEEDING)
+		relay->interval_us = T2_US;
+	else
+		double_interval(relay, !relay->is_invite);
 	arm(worker->relays, relay, next_repeat(relay, now));
 }
 
@@ -975,9 +1049,12 @@ static void is_not_answered(struct worker *worker, struct relay *relay)
 {
 	if (!relay->cancel_sent) {
 		relay->cancel_wanted = true;
+		relay->rang_out = true;
 		send_cancel(worker, relay);
-	} else {
+	} else if (relay->rang_out) {
 		finish_locally(worker, relay, 408, "Request Timeout");
+	} else {
+		finish_locally(worker, relay, 487, "Request Terminated");
 	}
 }
 

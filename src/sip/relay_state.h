@@ -12,6 +12,9 @@ enum relay_state {
 	RELAY_OVER,       /* another request's final response has passed, and is repeated on demand */
 };
 
+#define RELAY_ATTEMPTS (2 * HOPS_CHOSEN_MAX) /* each hop may be tried over TCP and UDP */
+#define RELAY_BY_TCP 0x80
+
 struct relay {
 	struct relay *by_id, *by_digest, *by_merge; /* the next of the same hash */
 	struct relay *next, **link;                 /* with others that are due at about the same time */
@@ -25,6 +28,8 @@ struct relay {
 	bool is_invite;
 	bool acknowledged;                /* RELAY_FAILED: the ACK has come */
 	bool cancel_wanted, cancel_sent, cancel_answered;
+	bool rang_out;                    /* it was we who wanted the CANCEL: timer C */
+	bool ended_here;                  /* RELAY_FAILED: by an answer of our own, so that no hop's was acknowledged */
 	bool reasons_sent;
 	bool by_size;                     /* goes by TCP because it is long */
 	bool from_caller;
@@ -54,6 +59,8 @@ struct relay {
 	struct hop *hops;
 	uint8_t hop_count, hop;           /* the one that is tried */
 	uint8_t attempt;                  /* counts what was sent under a branch of its own */
+	uint8_t taken;                    /* RELAY_ACCEPTED: the attempt that had the first 2xx */
+	uint8_t tried[RELAY_ATTEMPTS];    /* the hop of each attempt, and RELAY_BY_TCP */
 	bool egress_given;
 	struct egress egress;
 	struct egress_wait wait;
