@@ -13,6 +13,7 @@
 #include "stirrup/reason_header.h"
 #include "stirrup/seal.h"
 #include "stirrup/sip_uri.h"
+#include "stirrup/verstat.h"
 #include "watch.h"
 
 #define RETURNED_MAX 512 /* octets of a text that travels with the call */
@@ -287,13 +288,20 @@ static void refuse(struct worker *worker, struct call *call, unsigned status, en
 	redirect_answer(worker, call, &outcome);
 }
 
-/* A Request-URI that names us cannot be meant to reach the next hop as it is. */
+/* A Request-URI that names us cannot be meant to reach the next hop as it is; nor can a verstat in it, which nobody found
+ * out about the number that is called. */
 void forward_request_uri(const struct generation *generation, struct span uri, const struct hop *hop, char *out, size_t size)
 {
+	char clean[2048];
 	struct sip_uri parts;
+	unsigned removed = 0;
 
-	if (!sip_uri_read(&parts, uri) || !egress_is_us(generation, parts.host, parts.port) ||
-		!sip_uri_at(out, size, &parts, hop->text))
+	if (verstat_in_uri(uri) && verstat_strip(clean, sizeof clean, uri, &removed))
+		uri = span_of(clean);
+	if (sip_uri_read(&parts, uri) && egress_is_us(generation, parts.host, parts.port) &&
+		sip_uri_at(out, size, &parts, hop->text))
+		return;
+	if (removed == 0 || !span_copy(out, size, uri))
 		out[0] = '\0';
 }
 

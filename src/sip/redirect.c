@@ -23,14 +23,14 @@ static bool is_us(const char *host_port, void *context)
 	return false;
 }
 
-/* Where the call was to go, without what a peer that is not trusted claims of its caller there. */
+/* Where the call was to go, without a verstat, which nobody found out about the number that is called. */
 static struct span request_uri_of(const struct call *call)
 {
 	static char stripped[65536];
 	struct span uri = call->request.facts.request_uri;
 	unsigned removed;
 
-	if (call->peer->trusted || !verstat_in_uri(uri) || !verstat_strip(stripped, sizeof stripped, uri, &removed))
+	if (!verstat_in_uri(uri) || !verstat_strip(stripped, sizeof stripped, uri, &removed))
 		return uri;
 	return span_of(stripped);
 }

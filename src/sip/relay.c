@@ -10,6 +10,7 @@
 #include "stirrup/clock.h"
 #include "stirrup/log.h"
 #include "stirrup/sip_uri.h"
+#include "stirrup/verstat.h"
 #include "watch.h"
 
 #define T1_US INT64_C(500000)              /* RFC 3261 section 17.1.1.1 */
@@ -509,18 +510,21 @@ static void write_branch(const struct worker *worker, const struct relay *relay,
 
 static void put_request_uri(struct writer *writer, const struct relay *relay)
 {
-	static char uri[2048];
+	static char uri[2048], clean[2048];
+	struct span received = relay->received_uri;
 	struct sip_uri parts;
+	unsigned removed;
 
 	uri[0] = '\0';
 	if (relay->request_uri.length > 0) {
 		writer_span(writer, relay->request_uri);
 		return;
 	}
+	if (verstat_in_uri(received) && verstat_strip(clean, sizeof clean, received, &removed))
+		received = span_of(clean);
 	if (relay->kind == RELAY_FORWARD)
 		forward_request_uri(relay->generation, relay->received_uri, &relay->hops[relay->hop], uri, sizeof uri);
-	else if (!sip_uri_read(&parts, relay->received_uri) ||
-		!sip_uri_at(uri, sizeof uri, &parts, relay->hops[relay->hop].text))
+	else if (!sip_uri_read(&parts, received) || !sip_uri_at(uri, sizeof uri, &parts, relay->hops[relay->hop].text))
 		uri[0] = '\0';
 	if (uri[0] != '\0')
 		writer_text(writer, uri);

@@ -51,7 +51,7 @@ static void conclude(struct worker *worker, struct call *call, struct call_outco
 		stamp_unverified(&stamps, call);
 		outcome->stamps = &stamps;
 		outcome->removed_count = stamp_removed(call, &stamps, removed);
-	} else if (!call->peer->trusted && verstat_in_uri(call->request.facts.request_uri)) {
+	} else if (verstat_in_uri(call->request.facts.request_uri)) {
 		/* The Contact shows nothing else of the request. */
 		removed[0] = "verstat";
 		outcome->removed_count = 1;

@@ -62,9 +62,10 @@ static struct span stamped_value(struct stamps *stamps, const struct call *call,
 	*stamped = 0;
 	if (size > max)
 		size = max;
-	if (!verstat_stamp(out, size, value, &call->verification->orig, &call->peer->dial_plan, verstat, stamped, &removed))
-		return (struct span){ "", 0 };
-	return keep(stamps);
+	if (verstat_stamp(out, size, value, &call->verification->orig, &call->peer->dial_plan, verstat, stamped, &removed))
+		return keep(stamps);
+	*stamped = 0;
+	return (struct span){ "", 0 };
 }
 
 static bool is_address(struct span value)
@@ -348,17 +349,18 @@ void stamp_extra(struct stamps *stamps, const char *header)
 size_t stamp_removed(const struct call *call, const struct stamps *stamps, const char *names[REMOVED_MAX])
 {
 	const struct call_facts *facts = &call->request.facts;
-	bool verstat = verstat_present(facts->from) || verstat_in_uri(facts->request_uri);
+	bool verstat = verstat_in_uri(facts->request_uri);
 	size_t count = 0;
 
 	if (stamps != NULL && stamps->left_out)
 		names[count++] = "P-Asserted-Identity";
-	if (call->peer->trusted)
-		return count;
-	for (size_t i = 0; i < call->request.claimed_count; i++)
-		names[count++] = call->request.claimed[i];
-	for (size_t i = 0; i < facts->pai_count; i++)
-		verstat = verstat || verstat_present(facts->pai[i]);
+	if (!call->peer->trusted) {
+		for (size_t i = 0; i < call->request.claimed_count; i++)
+			names[count++] = call->request.claimed[i];
+		verstat = verstat || verstat_present(facts->from);
+		for (size_t i = 0; i < facts->pai_count; i++)
+			verstat = verstat || verstat_present(facts->pai[i]);
+	}
 	if (verstat)
 		names[count++] = "verstat";
 	return count;

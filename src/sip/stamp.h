@@ -52,8 +52,8 @@ void stamp_unverified(struct stamps *stamps, const struct call *call);
 void stamp_extra(struct stamps *stamps, const char *header);
 
 #define REMOVED_MAX (CLAIMED_MAX + 2)
-/* For the record: the names (static) of what a peer that is not trusted claims, and of what was too long to go on. Returns
- * how many. stamps is NULL where there are none. */
+/* For the record: the names (static) of what a peer that is not trusted claims, of what was too long to go on, and verstat
+ * of a Request-URI, where nobody's has a place. Returns how many. stamps is NULL where there are none. */
 size_t stamp_removed(const struct call *call, const struct stamps *stamps, const char *names[REMOVED_MAX]);
 
 #endif

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import time
 import uuid
@@ -735,16 +736,48 @@ def test_a_verstat_of_the_request_uri_does_not_come_back_in_the_contact():
                 (f"sip:{number}@127.0.0.1;verstat={PASSED}", ["verstat"]),
                 (f"tel:{number};verstat={PASSED}", ["verstat"]),
                 (f"sip:{number};verstatus=1@127.0.0.1", [])):
-            for source in (PLAIN, CORE):
+            for source in (PLAIN, CORE, TRUSTED):
                 with inbound.stirrup.client(source) as client:
                     answer = inbound.call(client=client, uri=written)
                     kept = number if names else number + ";verstatus=1"
                     assert answer.contact_uri().startswith(f"sip:{kept}@{client.here}"), (written, answer.raw)
                     assert answer.record["removed"] == names, (written, answer.record)
-        with inbound.stirrup.client(TRUSTED) as client:
-            answer = inbound.call(client=client, uri=f"sip:{number};verstat={PASSED}@127.0.0.1")
-            assert answer.contact_uri().startswith(f"sip:{number};verstat={PASSED}@{client.here}"), answer.raw
-            assert answer.record["removed"] == []
+
+
+def test_what_is_sent_on_has_no_verstat_but_ours():
+    def go_on(mode, next_hop):
+        return (f'{{ name = "{mode}"; addresses = [ "127.0.0.{31 + ("forward", "b2bua").index(mode)}" ]; service = "verify"; '
+                f'mode = "{mode}"; country_code = "1"; next_hop = "sip:127.0.0.99:{next_hop}"; }},')
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as hop:
+        hop.bind(("127.0.0.99", 0))
+        hop.settimeout(4)
+        peers = "".join(go_on(mode, hop.getsockname()[1]) for mode in ("forward", "b2bua"))
+
+        def next_invite(call_id):
+            while True:
+                lines = hop.recv(65536).decode().split("\r\n")
+                if lines[0].startswith("INVITE ") and any(call_id in line for line in lines):
+                    return lines
+
+        with Inbound(peers=peers) as inbound:
+            inbound.warm()
+            long = f'"{"x" * 20000}"'
+            anonymous = "<sip:anonymous@anonymous.invalid>"
+            for mode, source in (("forward", "127.0.0.31"), ("b2bua", "127.0.0.32")):
+                for written, asserted, from_ in (
+                        (f"<tel:{OWN};verstat={NONE}>", f"<tel:{OWN};verstat={PASSED}>", anonymous),
+                        (f"sip:{OWN};verstat={NONE}@h", f"<sip:{OWN};verstat={PASSED}@h>", anonymous),
+                        (f"{long} <sip:{OWN}@h>", f"<tel:{OWN};verstat={PASSED}>", anonymous)):
+                    call_id = uuid.uuid4().hex + "@on"
+                    with inbound.stirrup.client(source) as client:
+                        client.send(client.request(
+                            uri=f"sip:{DEST};VerStat={PASSED};npdi@192.0.2.9", call_id=call_id, from_=from_,
+                            headers=["Identity: " + inbound.identity(), f"P-Asserted-Identity: {written}"]))
+                        lines = next_invite(call_id)
+                    assert lines[0].startswith(f"INVITE sip:{DEST};npdi@"), (mode, lines[0])
+                    assert f"P-Asserted-Identity: {asserted}" in lines, (mode, written, lines)
+                    assert sum("verstat" in line.lower() for line in lines) == 1, (mode, written, lines)
 
 
 def test_an_asserted_identity_too_long_to_be_repeated_is_not_lost_silently():

@@ -59,7 +59,7 @@ peers = (
     {{ reason = "stale_iat"; action = "reject"; }},
     {{ reason = "certificate_unreachable"; x5u_host = "*.localhost"; action = "reject"; status = 480; }},
     {{ result = "no_validation"; reason = "no_identity"; action = "continue"; header = "X-Trust: none"; }} ); }},
-  {{ name = "by-from-only"; addresses = [ "127.0.0.30" ]; service = "verify"; country_code = "1"; identity_from = "from"; }},
+  {{ name = "by-from-only"; addresses = [ "127.0.0.30" ]; service = "verify"; country_code = "1"; identity_from = "from"; }},{peers}
 """
 CONFIG = DEFAULT_CONFIG.replace('"https://certs.example.net/alpha.pem"', '"{x5u}"').replace("peers = (\n", VERIFICATION)
 
@@ -291,7 +291,7 @@ class Inbound:
         self.directory = Path(tempfile.mkdtemp(prefix="stirrup-test-"))
         self.names = names
         self.settings = {"addresses": '"127.0.0.0/8"', "anchors": "pki/root.pem", "trust": "", "verification": "",
-                         "fetch": "", **settings}
+                         "fetch": "", "peers": "", **settings}
         self.workers, self.port = workers, port
         self.signers = {}
 
