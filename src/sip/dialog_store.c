@@ -13,7 +13,7 @@
 
 #define SIZE_MIN (1 << 20)
 #define AT_ONCE 512           /* changes in one transaction */
-#define AT_ONCE_IN_TROUBLE 16 /* then each takes less room */
+#define AT_ONCE_IN_TROUBLE 16 /* at most; then each takes less room */
 #define LOCK_WAIT_US 20000
 #define LOCK_WAIT_IN_TROUBLE_US 1000
 #define RETRY_US 100000
@@ -341,13 +341,32 @@ static int write_some(struct dialog_store *store, enum which which, size_t most,
 	return fault;
 }
 
-static int write_all(struct dialog_store *store, enum which which, size_t at_once)
+static int write_all(struct dialog_store *store)
 {
 	size_t count = dialog_changes_count(store->changes), from = 0;
 	int fault = 0;
 
 	while (fault == 0 && from < count)
-		fault = write_some(store, which, at_once, &from);
+		fault = write_some(store, ALL, AT_ONCE, &from);
+	return fault;
+}
+
+/* What a transaction has written anew gives back the pages of before only to the next but one: less at once
+ * may have room where more has none, and makes some for more. */
+static int write_in_trouble(struct dialog_store *store, enum which which)
+{
+	size_t count = dialog_changes_count(store->changes), from = 0, most = AT_ONCE_IN_TROUBLE;
+	int fault = 0;
+
+	while (fault == 0 && from < count) {
+		fault = write_some(store, which, most, &from);
+		if (fault == MDB_MAP_FULL && most > 1) {
+			most /= 2;
+			fault = 0;
+		} else if (most < AT_ONCE_IN_TROUBLE) {
+			most *= 2;
+		}
+	}
 	return fault;
 }
 
@@ -361,12 +380,12 @@ bool dialog_store_flush(struct dialog_store *store)
 	if ((store->in_trouble && monotonic_us() < store->retry_at) || !dialog_file_is_open(&store->file))
 		return false;
 	store->last_length = 0;
-	fault = store->in_trouble ? MDB_MAP_FULL : write_all(store, ALL, AT_ONCE);
+	fault = store->in_trouble ? MDB_MAP_FULL : write_all(store);
 	if (fault == MDB_MAP_FULL) {
 		dialog_file_forget_the_dead(&store->file); /* who kept pages from being used again */
-		fault = write_all(store, REMOVALS, AT_ONCE_IN_TROUBLE);
+		fault = write_in_trouble(store, REMOVALS);
 		if (fault == 0)
-			fault = write_all(store, ALL, AT_ONCE_IN_TROUBLE);
+			fault = write_in_trouble(store, ALL);
 	}
 	dialog_changes_settle(store->changes);
 	if (fault != 0) {

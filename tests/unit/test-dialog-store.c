@@ -837,6 +837,34 @@ static void test_a_full_store_still_finds_and_removes(void **state)
 }
 
 /* A limit of the file's size stands for a full disk: it too shows only when it is written. */
+/* Each removal changes two tables then, so that as many at once need more of the spare pages. */
+static void test_a_full_store_of_both_kinds_of_calls_can_be_emptied(void **state)
+{
+	struct dialog_store *store = open_with(SMALL);
+	unsigned n = 0, count;
+
+	while (dialog_store_put(store, &made(n, n % 2)->dialog) && dialog_store_flush(store))
+		assert_in_range(++n, 0, 10000);
+	count = n + DIALOG_CHANGES_MAX; /* and as many as can wait, or more */
+	for (; n < count; n++)
+		dialog_store_put(store, &made(n, n % 2)->dialog);
+	for (n = 0; n < count; n++) {
+		for (int i = 0; i < STEPS_MAX; i++) {
+			dialog_store_remove(store, &made(n, n % 2)->dialog);
+			if (find(store, n, n % 2) == DIALOG_UNKNOWN)
+				break;
+			usleep(STEP_US);
+			dialog_store_flush(store);
+		}
+		assert_int_equal(find(store, n, n % 2), DIALOG_UNKNOWN);
+	}
+	assert_true(flush_in_time(store));
+	assert_int_equal(dialog_store_count(store), 0);
+	assert_true(put(store, 1));
+	assert_true(dialog_store_flush(store));
+	dialog_store_close(store);
+}
+
 static void test_a_full_disk_is_survived(void **state)
 {
 	pid_t child = fork();
@@ -1187,13 +1215,14 @@ static void test_damage_found_on_the_way_is_repaired(void **state)
 static void test_a_file_that_was_taken_away_is_noticed(void **state)
 {
 	struct dialog_store *store = open_store();
+	struct dialog dialog;
 	bool noticed = false;
 
 	assert_true(put(store, 1));
 	assert_true(dialog_store_flush(store));
 	empty_directory(directory);
 	for (int i = 0; i < STEPS_MAX && !noticed; i++) {
-		noticed = find(store, 1, false) == DIALOG_UNKNOWN;
+		noticed = dialog_store_find(store, &made(1, false)->caller_key, &dialog) == DIALOG_UNKNOWN;
 		usleep(STEP_US);
 	}
 	assert_true(noticed);
@@ -1294,6 +1323,7 @@ int main(void)
 		STORE_TEST(test_what_waits_is_bounded),
 		STORE_TEST(test_many_changes_are_flushed_without_being_asked),
 		STORE_TEST(test_a_full_store_still_finds_and_removes),
+		STORE_TEST(test_a_full_store_of_both_kinds_of_calls_can_be_emptied),
 		STORE_TEST(test_a_full_disk_is_survived),
 		STORE_TEST(test_a_full_disk_at_the_start_costs_no_call),
 		STORE_TEST(test_directories_that_cannot_be_used),
