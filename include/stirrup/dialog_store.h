@@ -43,7 +43,7 @@ void dialog_key(struct dialog_key *key, struct span call_id, struct span one_tag
  * share: each opens it after it was started, once. What is written is found again after any process was
  * killed at any moment, and after all of them were; nothing waits for the disk, so that a machine that
  * crashes may lose some of it. The memory that an open store takes is some 0.6 MiB and what waits to be
- * written (10 MiB at most); the pages of the file that it reads are counted as resident memory too, but are
+ * written (11 MiB at most); the pages of the file that it reads are counted as resident memory too, but are
  * page cache, which the kernel takes back as it likes.
  *
  * What can block: the write of another process, some 10 us, and the disk itself. When another one does not
@@ -67,9 +67,9 @@ void dialog_store_close(struct dialog_store *store); /* writes what waits; NULL 
 
 enum dialog_found { DIALOG_FOUND, DIALOG_UNKNOWN, DIALOG_STORE_FAILED };
 /* *dialog borrows from the store until its next function is called, and may be changed and given to
- * dialog_store_put() or dialog_store_remove(). A damaged record is unknown, and removed; one of a later
- * version of this program is unknown, and stays until it has expired. Whether the call has expired is for the
- * caller to see. */
+ * dialog_store_put() or dialog_store_remove(), and its Call-IDs then to dialog_store_pair(). A damaged record
+ * is unknown, and removed; one of a later version of this program is unknown, and stays until it has expired.
+ * Whether the call has expired is for the caller to see. */
 enum dialog_found dialog_store_find(
 	struct dialog_store *store, const struct dialog_key *key, struct dialog *dialog);
 
@@ -86,7 +86,19 @@ void dialog_store_remove(struct dialog_store *store, const struct dialog *dialog
  * cannot be written; what waits is tried again by the first call after 100 ms. Removals go first then: they
  * make room in a full store, but not on a full disk, where nothing is written until it has room again. */
 bool dialog_store_flush(struct dialog_store *store);
-bool dialog_store_is_dirty(const struct dialog_store *store);
+bool dialog_store_is_dirty(const struct dialog_store *store); /* with calls; pairs of Call-IDs can wait */
+
+/* Remembers that the two sides of a call, established or not, know it by different Call-IDs: what names it by
+ * one of them alone (In-Reply-To, RFC 3261 section 20.21) mostly does so when it is over. That is found for a
+ * day at least, and for two at most as long as others come; of more calls than have room in a sixteenth of
+ * the file or in 64 MiB (some 400,000), the earlier ones are forgotten before that. A Call-ID of more than 255
+ * bytes is not remembered, nor what waits when the store turns out to be full. Visible to this process at
+ * once, to others after the next flush. It takes some 160 bytes of the file. */
+void dialog_store_pair(struct dialog_store *store, struct span caller_call_id, struct span callee_call_id);
+/* What the other side calls it, borrowed from the store until its next function is called. Where it was the
+ * Call-ID of several calls: the last one of which it was the callee's, else the last one of which it was the
+ * caller's. */
+bool dialog_store_other_call_id(struct dialog_store *store, struct span call_id, struct span *other);
 
 /* Looks at the next count records, goes on where the last call stopped, and removes those that have expired
  * (or are damaged) with the next flush, unless they have been refreshed by then. Returns how many those were.

@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "call_id_tables.h"
 #include "dialog_record.h"
 #include "stirrup/log.h"
 #include "stirrup/span.h"
@@ -23,6 +24,7 @@
 #define DAMAGED_MAX 4
 #define CALLS "calls"
 #define ALIASES "aliases"
+#define DATABASES 4
 #define LOCK_FILE_BYTES 36864 /* room for some 570 processes at once */
 #define MODE 0600
 /* Without waiting for the disk: what is written outlives the process, and a machine that crashes ends its
@@ -53,6 +55,8 @@ bool dialog_file_is_lost(int fault)
 
 /* --- The environment --- */
 
+static const char *const call_ids_names[2] = { "call-ids-0", "call-ids-1" };
+
 struct path {
 	char text[PATH_MAX + 32];
 };
@@ -65,16 +69,18 @@ static struct path path_of(const char *directory, const char *name)
 	return path;
 }
 
-static int open_databases(MDB_env *env, MDB_dbi *calls, MDB_dbi *aliases)
+static int open_databases(struct dialog_file *file)
 {
 	MDB_txn *txn;
-	int fault = mdb_txn_begin(env, NULL, 0, &txn);
+	int fault = mdb_txn_begin(file->env, NULL, 0, &txn);
 
 	if (fault != 0)
 		return fault;
-	fault = mdb_dbi_open(txn, CALLS, MDB_CREATE, calls);
+	fault = mdb_dbi_open(txn, CALLS, MDB_CREATE, &file->calls);
 	if (fault == 0)
-		fault = mdb_dbi_open(txn, ALIASES, MDB_CREATE, aliases);
+		fault = mdb_dbi_open(txn, ALIASES, MDB_CREATE, &file->aliases);
+	for (int i = 0; fault == 0 && i < 2; i++)
+		fault = mdb_dbi_open(txn, call_ids_names[i], MDB_CREATE, &file->call_ids[i]);
 	if (fault == 0)
 		return mdb_txn_commit(txn);
 	mdb_txn_abort(txn);
@@ -90,11 +96,11 @@ static int open_env(
 		return fault;
 	fault = mdb_env_set_mapsize(file->env, size);
 	if (fault == 0)
-		fault = mdb_env_set_maxdbs(file->env, 2);
+		fault = mdb_env_set_maxdbs(file->env, DATABASES);
 	if (fault == 0)
 		fault = mdb_env_open(file->env, path_of(directory, name).text, FLAGS | flags, MODE);
 	if (fault == 0)
-		fault = open_databases(file->env, &file->calls, &file->aliases);
+		fault = open_databases(file);
 	if (fault != 0) {
 		mdb_env_close(file->env);
 		file->env = NULL;
@@ -150,6 +156,14 @@ static bool leads_to_call(struct copy *copy, const MDB_val *key, const MDB_val *
 	       mdb_get(copy->txn, copy->to.calls, &to, &found) == 0;
 }
 
+static bool is_whole_call_id(struct copy *copy, const MDB_val *key, const MDB_val *value)
+{
+	bool is_whole = call_id_tables_is_entry(key, value);
+
+	copy->dropped += !is_whole;
+	return is_whole;
+}
+
 static void copy_entry(struct copy *copy, MDB_dbi into, MDB_val key, MDB_val value)
 {
 	int fault = copy->fault != 0 ? copy->fault : mdb_put(copy->txn, into, &key, &value, MDB_APPEND);
@@ -192,7 +206,7 @@ static int copy_all(struct copy *copy, const char *path)
 	int fault = mdb_env_create(&env);
 
 	if (fault == 0)
-		fault = mdb_env_set_maxdbs(env, 2);
+		fault = mdb_env_set_maxdbs(env, DATABASES);
 	if (fault == 0)
 		fault = mdb_env_open(env, path, MDB_NOSUBDIR | MDB_NOTLS | MDB_RDONLY | MDB_NOLOCK, MODE);
 	if (fault == 0)
@@ -201,6 +215,8 @@ static int copy_all(struct copy *copy, const char *path)
 		fault = copy_database(copy, from, CALLS, copy->to.calls, is_whole_call);
 	if (fault == 0)
 		fault = copy_database(copy, from, ALIASES, copy->to.aliases, leads_to_call);
+	for (int i = 0; fault == 0 && i < 2; i++)
+		fault = copy_database(copy, from, call_ids_names[i], copy->to.call_ids[i], is_whole_call_id);
 	return fault; /* the process ends here anyway */
 }
 
@@ -497,7 +513,8 @@ size_t dialog_file_pages_used(struct dialog_file *file, MDB_txn *txn)
 {
 	/* LMDB's list of free pages is database 0, as its own mdb_stat knows; the databases' names are
 	 * database 1. */
-	const MDB_dbi databases[] = { 0, 1, file->calls, file->aliases };
+	const MDB_dbi databases[] = { 0, 1, file->calls, file->aliases, file->call_ids[0],
+		file->call_ids[1] };
 	size_t used = 2; /* meta pages */
 
 	for (size_t i = 0; i < sizeof databases / sizeof databases[0]; i++) {

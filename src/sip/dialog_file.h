@@ -17,8 +17,9 @@ struct dialog_file {
 	int directory;
 	int data; /* locked (shared) by all who use the file */
 	MDB_env *env;
-	MDB_dbi calls;   /* key of the caller's side -> record */
-	MDB_dbi aliases; /* key of the callee's side -> key of the caller's side */
+	MDB_dbi calls;       /* key of the caller's side -> record */
+	MDB_dbi aliases;     /* key of the callee's side -> key of the caller's side */
+	MDB_dbi call_ids[2]; /* call_id_tables.h */
 	MDB_txn *reader;
 };
 

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "call_id_pairs.h"
+#include "call_id_tables.h"
 #include "dialog_changes.h"
 #include "dialog_file.h"
 #include "dialog_record.h"
@@ -27,6 +29,7 @@
 struct dialog_store {
 	struct dialog_file file;
 	struct dialog_changes *changes;
+	struct call_id_pairs *pairs; /* that wait to be written */
 	size_t size;
 	bool in_trouble; /* the last attempt to write has failed */
 	int64_t retry_at;
@@ -40,6 +43,7 @@ struct dialog_store {
 	uint8_t last[DIALOG_RECORD_MAX]; /* the record that was found last */
 	uint8_t record[DIALOG_RECORD_MAX];
 	char text[DIALOG_TEXT_MAX];
+	char call_id[CALL_ID_MAX];
 };
 
 static MDB_val value_of_key(const struct dialog_key *key)
@@ -60,7 +64,8 @@ struct dialog_store *dialog_store_open(const char *directory, size_t size, char 
 	store->file = (struct dialog_file){ .directory = -1, .data = -1 };
 	store->opening = DIALOG_FILE_AGAIN;
 	store->changes = dialog_changes_new();
-	if (store->changes == NULL ||
+	store->pairs = call_id_pairs_new();
+	if (store->changes == NULL || store->pairs == NULL ||
 		!dialog_file_open(&store->file, directory, store->size, DIALOG_FILE_FIRST, why, why_size)) {
 		dialog_store_close(store);
 		return NULL;
@@ -78,6 +83,7 @@ void dialog_store_close(struct dialog_store *store)
 		dialog_store_flush(store);
 	dialog_file_close(&store->file);
 	dialog_changes_free(store->changes);
+	call_id_pairs_free(store->pairs);
 	free(store);
 }
 
@@ -231,6 +237,41 @@ enum dialog_found dialog_store_find(
 	return state == DIALOG_RECORD_WHOLE ? DIALOG_FOUND : DIALOG_UNKNOWN;
 }
 
+static bool find_call_id_in_file(
+	struct dialog_store *store, const struct call_id_key *key, struct span *other)
+{
+	int fault;
+
+	if (!dialog_file_is_open(&store->file))
+		return false;
+	fault = dialog_file_begin_read(&store->file);
+	if (fault == 0) {
+		fault = call_id_tables_find(&store->file, key, store->call_id, other);
+		dialog_file_end_read(&store->file);
+	}
+	if (fault != 0 && fault != MDB_NOTFOUND)
+		on_fault(store, &store->read_limiter, "read", fault);
+	return fault == 0;
+}
+
+bool dialog_store_other_call_id(struct dialog_store *store, struct span call_id, struct span *other)
+{
+	look_around(store);
+	for (enum call_side side = 0; side < CALL_SIDES && call_id_is_plain(call_id); side++) {
+		const struct call_id_pair *pair;
+		struct call_id_key key;
+
+		if (!call_id_key(&key, side, call_id))
+			return false;
+		pair = call_id_pairs_find(store->pairs, side, &key);
+		if (pair != NULL)
+			*other = call_id_of(pair, call_side_other(side));
+		if (pair != NULL || find_call_id_in_file(store, &key, other))
+			return true;
+	}
+	return false;
+}
+
 /* --- Writing --- */
 
 static int write_put(struct dialog_file *file, MDB_txn *txn, const struct dialog_change *change)
@@ -308,6 +349,12 @@ static bool is_wanted(const struct dialog_change *change, enum which which)
 	return !change->written && (which == ALL || change->kind != DIALOG_PUT);
 }
 
+/* They come with the last changes, and while there is trouble not at all. */
+static bool may_write_pairs(const struct dialog_store *store, enum which which, size_t at)
+{
+	return which == ALL && !store->in_trouble && at >= dialog_changes_count(store->changes);
+}
+
 /* In one transaction, the changes from *from on, not more than so many. */
 static int write_some(struct dialog_store *store, enum which which, size_t most, size_t *from)
 {
@@ -329,6 +376,8 @@ static int write_some(struct dialog_store *store, enum which which, size_t most,
 						   : write_removal(file, txn, change);
 		written++;
 	}
+	if (fault == 0 && may_write_pairs(store, which, at))
+		fault = call_id_tables_write(file, txn, store->pairs, (uint32_t)(wall_us() / 1000000));
 	if (fault == 0 && dialog_file_pages_used(file, txn) > used &&
 		dialog_file_pages_used(file, txn) > pages_for_calls(file))
 		fault = MDB_MAP_FULL;
@@ -338,16 +387,19 @@ static int write_some(struct dialog_store *store, enum which which, size_t most,
 
 		change->written = change->written || is_wanted(change, which);
 	}
+	if (fault == 0 && may_write_pairs(store, which, at))
+		call_id_pairs_clear(store->pairs);
 	return fault;
 }
 
 static int write_all(struct dialog_store *store)
 {
 	size_t count = dialog_changes_count(store->changes), from = 0;
-	int fault = 0;
+	int fault;
 
-	while (fault == 0 && from < count)
+	do
 		fault = write_some(store, ALL, AT_ONCE, &from);
+	while (fault == 0 && from < count);
 	return fault;
 }
 
@@ -374,13 +426,15 @@ bool dialog_store_flush(struct dialog_store *store)
 {
 	int fault;
 
-	if (dialog_changes_count(store->changes) == 0)
+	if (dialog_changes_count(store->changes) == 0 && call_id_pairs_count(store->pairs) == 0)
 		return true;
 	look_around(store);
 	if ((store->in_trouble && monotonic_us() < store->retry_at) || !dialog_file_is_open(&store->file))
 		return false;
 	store->last_length = 0;
 	fault = store->in_trouble ? MDB_MAP_FULL : write_all(store);
+	if (fault == MDB_MAP_FULL && !store->in_trouble)
+		call_id_pairs_clear(store->pairs); /* calls have the room that there is */
 	if (fault == MDB_MAP_FULL) {
 		dialog_file_forget_the_dead(&store->file); /* who kept pages from being used again */
 		fault = write_in_trouble(store, REMOVALS);
@@ -442,6 +496,13 @@ void dialog_store_remove(struct dialog_store *store, const struct dialog *dialog
 		return;
 	dialog_store_flush(store);
 	dialog_changes_remove(store->changes, &keys); /* else its age removes it */
+}
+
+void dialog_store_pair(struct dialog_store *store, struct span caller_call_id, struct span callee_call_id)
+{
+	if (call_id_pairs_count(store->pairs) == CALL_ID_PAIRS_MAX)
+		dialog_store_flush(store);
+	call_id_pairs_put(store->pairs, caller_call_id, callee_call_id);
 }
 
 /* --- Cleaning up --- */

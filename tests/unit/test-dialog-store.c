@@ -19,6 +19,7 @@
 
 #include <cmocka.h>
 
+#include "../../src/sip/call_id_pairs.h"
 #include "../../src/sip/dialog_changes.h"
 #include "../../src/sip/dialog_record.h"
 #include "made-dialog.h"
@@ -554,6 +555,172 @@ static void test_a_call_takes_little_of_the_disk_and_nothing_of_the_heap(void **
 	dialog_store_close(store);
 }
 
+/* --- Call-IDs alone --- */
+
+static void pair(struct dialog_store *store, unsigned n)
+{
+	const struct dialog *dialog = &made(n, true)->dialog;
+
+	dialog_store_pair(store, dialog->caller.call_id, dialog->callee.call_id);
+}
+
+static bool has_pair(struct dialog_store *store, unsigned n)
+{
+	const struct dialog *dialog = &made(n, true)->dialog;
+	struct span other;
+
+	if (!dialog_store_other_call_id(store, dialog->caller.call_id, &other)) {
+		assert_false(dialog_store_other_call_id(store, dialog->callee.call_id, &other));
+		return false;
+	}
+	assert_same_span(other, dialog->callee.call_id);
+	assert_true(dialog_store_other_call_id(store, dialog->callee.call_id, &other));
+	assert_same_span(other, dialog->caller.call_id);
+	return true;
+}
+
+static void test_a_call_id_leads_to_the_other(void **state)
+{
+	struct dialog_store *store = open_store();
+
+	assert_false(has_pair(store, 0));
+	for (unsigned n = 0; n < 50; n++)
+		pair(store, n);
+	for (unsigned n = 0; n < 50; n++)
+		assert_true(has_pair(store, n)); /* before it is written */
+	assert_false(dialog_store_is_dirty(store)); /* it can wait */
+	assert_true(dialog_store_flush(store));
+	for (unsigned n = 0; n < 50; n++)
+		assert_true(has_pair(store, n));
+	assert_false(has_pair(store, 50));
+	pair(store, 50);
+	dialog_store_close(store);
+	store = open_store();
+	for (unsigned n = 0; n < 51; n++)
+		assert_true(has_pair(store, n));
+	assert_int_equal(dialog_store_count(store), 0);
+	dialog_store_close(store);
+}
+
+/* They are for calls that are over. */
+static void test_call_ids_outlive_their_call(void **state)
+{
+	struct dialog_store *store = open_store();
+
+	for (unsigned n = 0; n < 20; n++) {
+		assert_true(dialog_store_put(store, &made(n, true)->dialog));
+		pair(store, n);
+	}
+	assert_true(dialog_store_flush(store));
+	for (unsigned n = 0; n < 10; n++)
+		dialog_store_remove(store, &made(n, true)->dialog);
+	assert_int_equal(dialog_store_sweep(store, UINT32_MAX, 100), 10);
+	assert_true(dialog_store_flush(store));
+	assert_int_equal(dialog_store_count(store), 0);
+	for (unsigned n = 0; n < 20; n++) {
+		assert_int_equal(find(store, n, true), DIALOG_UNKNOWN);
+		assert_true(has_pair(store, n));
+	}
+	dialog_store_close(store);
+}
+
+/* A fork: each 18x with another To tag, all with the Call-IDs of the one INVITE. */
+static void test_an_early_dialog_that_ends_leaves_the_others(void **state)
+{
+	struct dialog_store *store = open_store();
+	struct made_dialog *one = made(1, true), *two = made(1, true);
+	struct dialog dialog;
+	struct dialog_key key;
+
+	two->dialog.callee.tag = span_of("two");
+	assert_true(dialog_store_put(store, &one->dialog));
+	assert_true(dialog_store_put(store, &two->dialog));
+	pair(store, 1);
+	assert_true(dialog_store_flush(store));
+	dialog_store_remove(store, &one->dialog);
+	for (int flushed = 0; flushed < 2; flushed++) {
+		assert_int_equal(find(store, 1, true), DIALOG_UNKNOWN);
+		dialog_key(&key, two->dialog.callee.call_id, two->dialog.caller.tag, span_of("two"));
+		assert_int_equal(dialog_store_find(store, &key, &dialog), DIALOG_FOUND);
+		assert_same(&dialog, &two->dialog);
+		assert_true(has_pair(store, 1));
+		assert_true(dialog_store_flush(store));
+	}
+	dialog_store_close(store);
+}
+
+/* The callee's of one call is the caller's of another: what replies goes back the way it came. */
+static void test_call_ids_of_a_call_that_passes_twice(void **state)
+{
+	struct dialog_store *store = open_store();
+	struct span other;
+
+	dialog_store_pair(store, span_of("first"), span_of("second"));
+	assert_true(dialog_store_flush(store));
+	dialog_store_pair(store, span_of("second"), span_of("third"));
+	for (int flushed = 0; flushed < 2; flushed++) {
+		assert_true(dialog_store_other_call_id(store, span_of("third"), &other));
+		assert_true(span_is(other, "second"));
+		assert_true(dialog_store_other_call_id(store, span_of("second"), &other));
+		assert_true(span_is(other, "first"));
+		assert_true(dialog_store_flush(store));
+	}
+	/* And a later call with a Call-ID of an earlier one. */
+	dialog_store_pair(store, span_of("first"), span_of("fourth"));
+	for (int flushed = 0; flushed < 2; flushed++) {
+		assert_true(dialog_store_other_call_id(store, span_of("first"), &other));
+		assert_true(span_is(other, "fourth"));
+		assert_true(dialog_store_other_call_id(store, span_of("second"), &other));
+		assert_true(span_is(other, "first"));
+		assert_true(dialog_store_flush(store));
+	}
+	dialog_store_close(store);
+}
+
+static void test_call_ids_that_are_not_remembered(void **state)
+{
+	struct dialog_store *store = open_store();
+	static char longer[257];
+	struct span other;
+
+	memset(longer, 'x', sizeof longer - 1);
+	dialog_store_pair(store, span_of("same"), span_of("same"));
+	dialog_store_pair(store, span_of(longer), span_of("callee"));
+	dialog_store_pair(store, span_of("caller"), span_of("a\r\nb"));
+	dialog_store_pair(store, (struct span){ 0 }, (struct span){ 0 });
+	assert_false(dialog_store_other_call_id(store, span_of("same"), &other));
+	assert_false(dialog_store_other_call_id(store, span_of(longer), &other));
+	assert_false(dialog_store_other_call_id(store, span_of("callee"), &other));
+	assert_false(dialog_store_other_call_id(store, span_of("caller"), &other));
+	assert_false(dialog_store_other_call_id(store, (struct span){ 0 }, &other));
+	dialog_store_close(store);
+}
+
+static void test_call_ids_take_little_of_the_disk(void **state)
+{
+	struct dialog_store *store = open_store();
+	struct stat before, after;
+	size_t heap_before, heap_after;
+	double each;
+
+	pair(store, 100000);
+	assert_true(dialog_store_flush(store));
+	assert_int_equal(stat(data_file, &before), 0);
+	heap_before = mallinfo2().uordblks;
+	for (unsigned n = 0; n < 10000; n++) {
+		pair(store, n);
+		if (n % 16 == 15)
+			assert_true(dialog_store_flush(store));
+	}
+	heap_after = mallinfo2().uordblks;
+	assert_int_equal(stat(data_file, &after), 0);
+	each = (double)(after.st_size - before.st_size) / 10000;
+	print_message("%.0f bytes a call, heap %+zd bytes\n", each, (ssize_t)(heap_after - heap_before));
+	assert_in_range((unsigned)each, 100, 200);
+	assert_in_range(heap_after, 0, heap_before + 64 * 4096);
+	dialog_store_close(store);
+}
+
 /* --- Several processes --- */
 
 static void wait_for(pid_t child)
@@ -683,6 +850,22 @@ static void test_nothing_flushed_is_lost_when_a_writer_is_killed(void **state)
 	dialog_store_close(store);
 }
 
+static void test_call_ids_are_seen_by_other_processes(void **state)
+{
+	struct dialog_store *store = open_store();
+	pid_t child = fork();
+
+	if (child == 0) {
+		store = open_store();
+		pair(store, 1);
+		dialog_store_put(store, &made(1, true)->dialog); /* with which it goes */
+		_exit(dialog_store_is_dirty(store) && dialog_store_flush(store) ? 0 : 1);
+	}
+	wait_for(child);
+	assert_true(has_pair(store, 1));
+	dialog_store_close(store);
+}
+
 static void test_the_others_go_on_when_a_writer_is_killed(void **state)
 {
 	struct dialog_store *store = open_store();
@@ -767,6 +950,29 @@ static void test_what_waits_is_bounded(void **state)
 	close(other);
 	assert_true(flush_in_time(store));
 	assert_int_equal(dialog_store_count(store), 100 + DIALOG_CHANGES_NEW_MAX - 2);
+	dialog_store_close(store);
+}
+
+static void test_call_ids_that_wait_are_bounded(void **state)
+{
+	struct dialog_store *store = open_store();
+	int other = lock_as_another();
+
+	for (unsigned n = 0; n < 1000; n++)
+		pair(store, n);
+	for (unsigned n = 0; n < 1000; n++)
+		assert_int_equal(has_pair(store, n), n >= 1000 - CALL_ID_PAIRS_MAX);
+	assert_false(dialog_store_flush(store));
+	close(other);
+	assert_true(flush_in_time(store));
+	dialog_store_close(store);
+	store = open_store();
+	for (unsigned n = 0; n < 1000; n++)
+		assert_int_equal(has_pair(store, n), n >= 1000 - CALL_ID_PAIRS_MAX);
+	for (unsigned n = 0; n < 5000; n++)
+		pair(store, n);
+	for (unsigned n = 0; n < 5000; n++)
+		assert_true(has_pair(store, n)); /* flushed without being asked */
 	dialog_store_close(store);
 }
 
@@ -862,6 +1068,41 @@ static void test_a_full_store_of_both_kinds_of_calls_can_be_emptied(void **state
 	assert_int_equal(dialog_store_count(store), 0);
 	assert_true(put(store, 1));
 	assert_true(dialog_store_flush(store));
+	dialog_store_close(store);
+}
+
+static void test_call_ids_do_not_fill_the_store(void **state)
+{
+	struct dialog_store *store = open_with(SMALL);
+	unsigned count;
+
+	for (unsigned n = 0; n < 20000; n++) {
+		pair(store, n);
+		if (n % 10 == 9)
+			assert_true(dialog_store_flush(store));
+		assert_true(has_pair(store, n));
+	}
+	count = fill(store);
+	assert_in_range(count, 800, 3000);
+	assert_works_again_after_removals(store, count);
+	dialog_store_close(store);
+}
+
+static void test_calls_have_the_room_before_call_ids(void **state)
+{
+	struct dialog_store *store = open_with(SMALL);
+	unsigned count = fill(store);
+
+	for (unsigned n = 0; n < 2000; n++) {
+		pair(store, n);
+		if (n % 100 == 99)
+			dialog_store_flush(store);
+	}
+	assert_true(has_pair(store, 1999)); /* it waits */
+	assert_works_again_after_removals(store, count);
+	pair(store, 2000);
+	assert_true(dialog_store_flush(store));
+	assert_true(has_pair(store, 2000));
 	dialog_store_close(store);
 }
 
@@ -1313,6 +1554,17 @@ int main(void)
 		STORE_TEST(test_what_did_not_change_is_not_written_again),
 		STORE_TEST(test_both_call_ids_lead_to_a_call),
 		STORE_TEST(test_calls_that_claim_one_key_do_not_mix),
+		STORE_TEST(test_a_call_id_leads_to_the_other),
+		STORE_TEST(test_call_ids_outlive_their_call),
+		STORE_TEST(test_an_early_dialog_that_ends_leaves_the_others),
+		STORE_TEST(test_call_ids_of_a_call_that_passes_twice),
+		STORE_TEST(test_call_ids_that_are_not_remembered),
+		STORE_TEST(test_call_ids_take_little_of_the_disk),
+		STORE_TEST(test_call_ids_are_seen_by_other_processes),
+		STORE_TEST(test_call_ids_that_wait_are_bounded),
+		STORE_TEST(test_a_full_store_of_both_kinds_of_calls_can_be_emptied),
+		STORE_TEST(test_call_ids_do_not_fill_the_store),
+		STORE_TEST(test_calls_have_the_room_before_call_ids),
 		STORE_TEST(test_sixty_routes_fit),
 		STORE_TEST(test_a_call_that_is_too_long_is_refused),
 		STORE_TEST(test_a_call_takes_little_of_the_disk_and_nothing_of_the_heap),
@@ -1323,7 +1575,6 @@ int main(void)
 		STORE_TEST(test_what_waits_is_bounded),
 		STORE_TEST(test_many_changes_are_flushed_without_being_asked),
 		STORE_TEST(test_a_full_store_still_finds_and_removes),
-		STORE_TEST(test_a_full_store_of_both_kinds_of_calls_can_be_emptied),
 		STORE_TEST(test_a_full_disk_is_survived),
 		STORE_TEST(test_a_full_disk_at_the_start_costs_no_call),
 		STORE_TEST(test_directories_that_cannot_be_used),
