@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "call_id_pairs.h"
 #include "dialog_record.h"
 #include "stirrup/log.h"
 
@@ -11,7 +12,8 @@
 
 /* A call that the store did not take. */
 struct kept {
-	struct kept *next;        /* of the same hash */
+	struct kept *next;       /* of the same hash of its key */
+	struct kept *next_alias; /* the same of its alias, if it has one */
 	struct dialog_keys keys;
 	uint32_t expires;
 	size_t length;
@@ -19,8 +21,10 @@ struct kept {
 };
 
 struct dialogs {
-	struct dialog_store *store;      /* NULL: cannot be opened */
+	struct dialog_store *store;  /* NULL: cannot be opened; then */
+	struct call_id_pairs *pairs; /* those of the last calls; NULL: out of memory */
 	struct kept *buckets[BUCKETS];
+	struct kept *alias_buckets[BUCKETS];
 	size_t kept_bytes;
 	size_t sweep_at;
 	struct log_limiter limiter;
@@ -36,8 +40,10 @@ struct dialogs *dialogs_new(const struct config *config)
 	if (dialogs == NULL)
 		return NULL;
 	dialogs->store = dialog_store_open(config->dialog_store, config->dialog_store_bytes, why, sizeof why);
-	if (dialogs->store == NULL)
+	if (dialogs->store == NULL) {
 		log_error("calls do not outlive this process: %s", why);
+		dialogs->pairs = call_id_pairs_new();
+	}
 	return dialogs;
 }
 
@@ -51,60 +57,92 @@ static size_t bucket_of(const struct dialog_key *key)
 	return bits % BUCKETS;
 }
 
-/* By the key of the caller's side; the other one's is looked for in all of them, as only few calls have one. */
-static struct kept **find_kept(struct dialogs *dialogs, const struct dialog_key *key)
+static struct kept *kept_by_key(const struct dialogs *dialogs, const struct dialog_key *key)
 {
-	struct kept **at = &dialogs->buckets[bucket_of(key)];
+	struct kept *kept = dialogs->buckets[bucket_of(key)];
 
-	if (dialogs->kept_bytes == 0)
-		return NULL;
-	for (; *at != NULL; at = &(*at)->next)
-		if (dialog_key_equal(&(*at)->keys.key, key))
-			return at;
-	for (size_t i = 0; i < BUCKETS; i++)
-		for (at = &dialogs->buckets[i]; *at != NULL; at = &(*at)->next)
-			if ((*at)->keys.has_alias && dialog_key_equal(&(*at)->keys.alias, key))
-				return at;
-	return NULL;
+	while (kept != NULL && !dialog_key_equal(&kept->keys.key, key))
+		kept = kept->next;
+	return kept;
 }
 
-static void drop_kept(struct dialogs *dialogs, struct kept **at)
+static struct kept *kept_by_alias(const struct dialogs *dialogs, const struct dialog_key *key)
 {
-	struct kept *kept = *at;
+	struct kept *kept = dialogs->alias_buckets[bucket_of(key)];
 
+	while (kept != NULL && !dialog_key_equal(&kept->keys.alias, key))
+		kept = kept->next_alias;
+	return kept;
+}
+
+static void enter(struct dialogs *dialogs, struct kept *kept)
+{
+	struct kept **bucket = &dialogs->buckets[bucket_of(&kept->keys.key)];
+
+	kept->next = *bucket;
+	*bucket = kept;
+	if (!kept->keys.has_alias)
+		return;
+	bucket = &dialogs->alias_buckets[bucket_of(&kept->keys.alias)];
+	kept->next_alias = *bucket;
+	*bucket = kept;
+}
+
+static void drop_kept(struct dialogs *dialogs, struct kept *kept)
+{
+	struct kept **at = &dialogs->buckets[bucket_of(&kept->keys.key)];
+
+	while (*at != kept)
+		at = &(*at)->next;
 	*at = kept->next;
+	if (kept->keys.has_alias) {
+		at = &dialogs->alias_buckets[bucket_of(&kept->keys.alias)];
+		while (*at != kept)
+			at = &(*at)->next_alias;
+		*at = kept->next_alias;
+	}
 	dialogs->kept_bytes -= sizeof *kept + kept->length;
 	free(kept);
 }
 
-static void keep(struct dialogs *dialogs, const struct dialog *dialog)
+static bool lead_somewhere(const struct dialog_keys *keys)
+{
+	return dialog_key_leads_somewhere(&keys->key) &&
+	       (!keys->has_alias || dialog_key_leads_somewhere(&keys->alias));
+}
+
+static void keep(struct dialogs *dialogs, const struct dialog *dialog, const struct dialog_keys *keys)
 {
 	size_t length = dialog_record_write(dialog, dialogs->record);
-	struct kept *kept = length == 0 || dialogs->kept_bytes > KEPT_BYTES_MAX ? NULL : malloc(sizeof *kept + length);
+	bool has_room = length > 0 && dialogs->kept_bytes + sizeof(struct kept) + length <= KEPT_BYTES_MAX &&
+			lead_somewhere(keys);
+	struct kept *kept = has_room ? malloc(sizeof *kept + length) : NULL;
 	unsigned long suppressed;
 
 	if (kept == NULL) {
 		if (log_allowed(&dialogs->limiter, &suppressed))
-			log_error("an established call is lost: neither the dialog store nor memory has room (%lu more before)",
+			log_error("an established call is lost: neither the dialog store nor memory has room "
+				  "(%lu more before)",
 				suppressed);
 		return;
 	}
-	*kept = (struct kept){ .keys = dialog_keys_of(dialog), .expires = dialog->expires, .length = length };
+	*kept = (struct kept){ .keys = *keys, .expires = dialog->expires, .length = length };
 	memcpy(kept->record, dialogs->record, length);
-	kept->next = dialogs->buckets[bucket_of(&kept->keys.key)];
-	dialogs->buckets[bucket_of(&kept->keys.key)] = kept;
+	enter(dialogs, kept);
 	dialogs->kept_bytes += sizeof *kept + length;
 }
 
-static void sweep_kept(struct dialogs *dialogs, uint32_t now)
+static void sweep_kept(struct dialogs *dialogs, uint32_t now, unsigned buckets)
 {
-	struct kept **at = &dialogs->buckets[dialogs->sweep_at++ % BUCKETS];
+	for (; buckets > 0 && dialogs->kept_bytes > 0; buckets--) {
+		struct kept *kept = dialogs->buckets[dialogs->sweep_at++ % BUCKETS], *next;
 
-	while (*at != NULL)
-		if ((*at)->expires <= now)
-			drop_kept(dialogs, at);
-		else
-			at = &(*at)->next;
+		for (; kept != NULL; kept = next) {
+			next = kept->next;
+			if (kept->expires <= now)
+				drop_kept(dialogs, kept);
+		}
+	}
 }
 
 void dialogs_free(struct dialogs *dialogs)
@@ -113,8 +151,9 @@ void dialogs_free(struct dialogs *dialogs)
 		return;
 	for (size_t i = 0; i < BUCKETS; i++)
 		while (dialogs->buckets[i] != NULL)
-			drop_kept(dialogs, &dialogs->buckets[i]);
+			drop_kept(dialogs, dialogs->buckets[i]);
 	dialog_store_close(dialogs->store);
+	call_id_pairs_free(dialogs->pairs);
 	free(dialogs);
 }
 
@@ -122,46 +161,71 @@ void dialogs_free(struct dialogs *dialogs)
 
 bool dialogs_find(struct dialogs *dialogs, const struct dialog_key *key, struct dialog *dialog)
 {
-	struct kept **kept = dialogs == NULL ? NULL : find_kept(dialogs, key);
+	struct kept *kept = NULL;
 
+	if (dialogs == NULL || !dialog_key_leads_somewhere(key))
+		return false;
+	if (dialogs->kept_bytes > 0) {
+		kept = kept_by_key(dialogs, key);
+		if (kept == NULL)
+			kept = kept_by_alias(dialogs, key);
+	}
 	if (kept != NULL) {
-		struct span record = { (const char *)(*kept)->record, (*kept)->length };
+		struct span record = { (const char *)kept->record, kept->length };
 
 		return dialog_record_read(record, dialogs->text, dialog) == DIALOG_RECORD_WHOLE;
 	}
-	return dialogs != NULL && dialogs->store != NULL &&
-		dialog_store_find(dialogs->store, key, dialog) == DIALOG_FOUND;
+	return dialogs->store != NULL && dialog_store_find(dialogs->store, key, dialog) == DIALOG_FOUND;
 }
 
 bool dialogs_put(struct dialogs *dialogs, const struct dialog *dialog)
 {
 	struct dialog_keys keys = dialog_keys_of(dialog);
-	struct kept **kept;
+	struct kept *kept;
+	bool survives;
 
 	if (dialogs == NULL)
 		return false;
 	/* The dialog may borrow from what was found, but not from what is kept. */
-	kept = find_kept(dialogs, &keys.key);
+	kept = kept_by_key(dialogs, &keys.key);
 	if (kept != NULL)
 		drop_kept(dialogs, kept);
-	if (dialogs->store != NULL && dialog_store_put(dialogs->store, dialog))
-		return true;
-	keep(dialogs, dialog);
-	return false;
+	survives = dialogs->store != NULL && dialog_store_put(dialogs->store, dialog);
+	if (!survives)
+		keep(dialogs, dialog, &keys);
+	dialogs_pair(dialogs, dialog->caller.call_id, dialog->callee.call_id);
+	return survives;
 }
 
 void dialogs_remove(struct dialogs *dialogs, const struct dialog *dialog)
 {
 	struct dialog_keys keys = dialog_keys_of(dialog);
-	struct kept **kept;
+	struct kept *kept;
 
 	if (dialogs == NULL)
 		return;
 	if (dialogs->store != NULL)
 		dialog_store_remove(dialogs->store, dialog);
-	kept = find_kept(dialogs, &keys.key);
+	kept = kept_by_key(dialogs, &keys.key);
 	if (kept != NULL)
 		drop_kept(dialogs, kept);
+	dialogs_pair(dialogs, dialog->caller.call_id, dialog->callee.call_id);
+}
+
+void dialogs_pair(struct dialogs *dialogs, struct span caller_call_id, struct span callee_call_id)
+{
+	if (dialogs != NULL && dialogs->store != NULL)
+		dialog_store_pair(dialogs->store, caller_call_id, callee_call_id);
+	else if (dialogs != NULL && dialogs->pairs != NULL)
+		call_id_pairs_put(dialogs->pairs, caller_call_id, callee_call_id);
+}
+
+bool dialogs_other_call_id(struct dialogs *dialogs, struct span call_id, struct span *other)
+{
+	if (dialogs != NULL && dialogs->store != NULL)
+		return dialog_store_other_call_id(dialogs->store, call_id, other);
+	return dialogs != NULL && dialogs->pairs != NULL &&
+	       call_id_pairs_other(dialogs->pairs, call_id, other);
 }
 
 void dialogs_flush(struct dialogs *dialogs)
@@ -174,7 +238,9 @@ void dialogs_sweep(struct dialogs *dialogs, uint32_t now, unsigned count)
 {
 	if (dialogs == NULL)
 		return;
-	sweep_kept(dialogs, now);
-	if (dialogs->store != NULL)
-		dialog_store_sweep(dialogs->store, now, count);
+	sweep_kept(dialogs, now, count);
+	if (dialogs->store == NULL)
+		return;
+	dialog_store_sweep(dialogs->store, now, count);
+	dialog_store_flush(dialogs->store); /* pairs, that have waited for calls to come with */
 }

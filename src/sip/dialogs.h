@@ -20,10 +20,16 @@ bool dialogs_find(struct dialogs *dialogs, const struct dialog_key *key, struct 
 bool dialogs_put(struct dialogs *dialogs, const struct dialog *dialog);
 void dialogs_remove(struct dialogs *dialogs, const struct dialog *dialog);
 
+/* As dialog_store_pair() and dialog_store_other_call_id(); of calls that are put or removed it is known. Without a store, of
+ * the last 512. */
+void dialogs_pair(struct dialogs *dialogs, struct span caller_call_id, struct span callee_call_id);
+bool dialogs_other_call_id(struct dialogs *dialogs, struct span call_id, struct span *other);
+
 /* At the end of each turn. */
 void dialogs_flush(struct dialogs *dialogs);
 
-/* Removes what has expired among the next count calls of the store, and in memory. now: since 1970, seconds. */
+/* Removes what has expired among the next count calls of the store, and in the next count of 16,384 parts of the memory, and
+ * writes what waits. now: since 1970, seconds. */
 void dialogs_sweep(struct dialogs *dialogs, uint32_t now, unsigned count);
 
 #endif
