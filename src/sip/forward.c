@@ -479,37 +479,58 @@ void forward_invite(struct worker *worker, struct call *call, const struct call_
 
 /* --- CANCEL, and the ACK of a failure: to where their INVITE went (RFC 3261 section 16.11) --- */
 
-void forward_follow(struct worker *worker, const struct transit *transit)
+/* Where the INVITE went: as it is remembered, else by the order of the hops, which is the same as long as their state is. */
+static bool find_forwarded(struct worker *worker, const struct transit *transit, struct forwarded *forwarded)
+{
+	const struct config *config = worker->generation->config;
+	struct hop hops[HOPS_CHOSEN_MAX];
+	struct span entry, message;
+
+	if (answer_memo_find(worker->memo, &transit->digest, &entry) && read_entry(entry, forwarded, &message))
+		return egress_find_again(&forwarded->egress, config);
+	if (outgoing_hops(worker, worker->generation, transit->peer, NULL, transit->basics->call_id, hops) == 0)
+		return false;
+	forwarded->to = hops[0].address;
+	return egress_find(
+		&forwarded->egress, config, hops[0].transport, hops[0].address.ss_family, transit->listener);
+}
+
+static void send_follower(struct worker *worker, const struct transit *transit, const struct seal_request *sealed,
+	const struct forwarded *forwarded)
 {
 	const struct generation *generation = worker->generation;
 	struct seal_via fields = {
 		.listener = generation->config->listeners[transit->listener].hash,
 		.peer = transit->peer->hash,
 	};
-	struct seal_request sealed;
-	struct forwarded forwarded;
-	struct span entry, message;
-	struct hop hops[HOPS_CHOSEN_MAX] = { 0 };
+	struct hop hop = { 0 };
 	char branch[SEAL_BRANCH_SIZE], uri[2048];
+	struct span message;
 
-	if (!answer_memo_find(worker->memo, &transit->digest, &entry) || !read_entry(entry, &forwarded, &message)) {
-		if (outgoing_hops(worker, generation, transit->peer, NULL, transit->basics->call_id, hops) == 0 ||
-			!egress_find(&forwarded.egress, generation->config, hops[0].transport, hops[0].address.ss_family,
-				transit->listener))
-			return;
-		forwarded.to = hops[0].address;
-	}
-	net_text(hops[0].text, (const struct sockaddr *)&forwarded.to);
-	seal_request_of(&sealed, transit->head, transit->basics);
+	net_text(hop.text, (const struct sockaddr *)&forwarded->to);
 	sip_edit_begin(&edit, transit->head);
 	outgoing_max_forwards(&edit, transit->basics);
 	edit_routes(worker, transit->head, transit->basics);
-	add_via(worker, generation, &forwarded.egress, &sealed, &fields, NULL, (struct span){ "", 0 }, branch);
-	forward_request_uri(generation, transit->head->request_uri, &hops[0], uri, sizeof uri);
+	add_via(worker, generation, &forwarded->egress, sealed, &fields, NULL, (struct span){ "", 0 }, branch);
+	forward_request_uri(generation, transit->head->request_uri, &hop, uri, sizeof uri);
 	if (uri[0] != '\0')
 		sip_edit_request_uri(&edit, span_of(uri));
 	if (sip_edit_write(&edit, made, sizeof made, &message))
-		egress_send(&forwarded.egress, worker->agent, &forwarded.to, message, NULL, NULL);
+		egress_send(&forwarded->egress, worker->agent, &forwarded->to, message, NULL, NULL);
+}
+
+void forward_follow(struct worker *worker, struct transit *transit)
+{
+	struct seal_request sealed;
+	struct forwarded forwarded;
+
+	seal_request_of(&sealed, transit->head, transit->basics);
+	if (transit->basics->max_forwards == 0)
+		transit_answer(worker, transit, 483, "Too Many Hops");
+	else if (is_loop(worker, transit->head, &sealed))
+		transit_answer(worker, transit, 482, "Loop Detected");
+	else if (find_forwarded(worker, transit, &forwarded))
+		send_follower(worker, transit, &sealed, &forwarded);
 }
 
 /* --- Requests within a call --- */
@@ -527,11 +548,22 @@ static bool read_seal(struct worker *worker, const struct transit *transit, stru
 	return age < (int64_t)worker->generation->config->dialog_max_age_s;
 }
 
+/* The caller's From as it travelled with the call. No seal covers it, so nobody may make another call of this one by it. */
+static bool read_from(char *out, size_t size, struct span encoded, struct span tag)
+{
+	struct span own;
+
+	if (!read_encoded(out, size, encoded))
+		return false;
+	own = sip_tag(span_of(out));
+	return own.length == tag.length && memcmp(own.at, tag.at, tag.length) == 0;
+}
+
 static void unstamp_to(const struct transit *transit, const struct routes *routes, uint8_t flags)
 {
 	static char value[4096];
 
-	if (read_encoded(value, sizeof value, routes->from) ||
+	if (read_from(value, sizeof value, routes->from, transit->basics->to_tag) ||
 		outgoing_unstamp(value, sizeof value, transit->basics->to, flags))
 		sip_edit_replace(&edit, sip_head_find(transit->head, HEADER_TO, 0), span_of(value));
 }
@@ -701,7 +733,7 @@ static void unstamp_from(const struct sip_head *response, const struct sip_basic
 {
 	static char value[4096];
 
-	if (read_encoded(value, sizeof value, via_param_of(&basics->via, "f")) ||
+	if (read_from(value, sizeof value, via_param_of(&basics->via, "f"), basics->from_tag) ||
 		outgoing_unstamp(value, sizeof value, basics->from, flags))
 		sip_edit_replace(&edit, sip_head_find(response, HEADER_FROM, 0), span_of(value));
 }

@@ -28,7 +28,7 @@ void forward_request_uri(const struct generation *generation, struct span uri, c
 bool forward_repeat(struct worker *worker, struct span remembered);
 
 /* A CANCEL, or the ACK of a failure: after its INVITE. */
-void forward_follow(struct worker *worker, const struct transit *transit);
+void forward_follow(struct worker *worker, struct transit *transit);
 
 /* Whether the request has a Route of ours with a seal. */
 bool forward_has_seal(struct worker *worker, const struct transit *transit);
