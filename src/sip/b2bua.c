@@ -6,6 +6,7 @@
 
 #include "forward.h"
 #include "outgoing.h"
+#include "own_via.h"
 #include "relay_state.h"
 #include "stirrup/clock.h"
 #include "dialogs.h"
@@ -536,7 +537,7 @@ static void send_ack(struct worker *worker, const struct transit *transit, const
 	struct span message;
 
 	snprintf(branch, sizeof branch, "z9hG4bKa%08x%08x", arc4random(), arc4random());
-	forward_put_via(&writer, worker->generation, egress, branch, NULL);
+	own_via_put(&writer, worker->generation, egress, branch, NULL);
 	b2bua_put_contact(&lines, &ack);
 	sip_edit_prepend_lines(&edit, (struct span){ contact, lines.full ? 0 : writer_length(&lines) });
 	sip_edit_prepend(&edit, "Via", (struct span){ via, writer_length(&writer) });

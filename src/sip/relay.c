@@ -7,6 +7,8 @@
 
 #include "forward.h"
 #include "outgoing.h"
+#include "own_route.h"
+#include "own_via.h"
 #include "stirrup/clock.h"
 #include "stirrup/log.h"
 #include "stirrup/sip_uri.h"
@@ -544,16 +546,16 @@ static void put_head(const struct worker *worker, struct writer *writer, const s
 	writer_text(writer, " ");
 	put_request_uri(writer, relay);
 	writer_text(writer, " SIP/2.0\r\nVia: ");
-	forward_put_via(writer, relay->generation, &relay->egress, branch, NULL);
+	own_via_put(writer, relay->generation, &relay->egress, branch, NULL);
 	writer_text(writer, "\r\n");
 }
 
 static void put_own_lines(struct writer *writer, const struct relay *relay)
 {
-	char seal[ROUTE_PARAMS_SIZE];
+	char seal[OWN_ROUTE_PARAMS_SIZE];
 
 	if (relay->record_route.length > 0 && span_copy(seal, sizeof seal, relay->record_route))
-		forward_put_record_route(writer, relay->generation, &relay->egress, relay->listener, seal);
+		own_route_put(writer, relay->generation, &relay->egress, relay->listener, seal);
 	if (relay->shows_contact)
 		b2bua_put_contact(writer, relay);
 }
