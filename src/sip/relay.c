@@ -625,19 +625,26 @@ static void note_attempt(struct relay *relay)
 		(uint8_t)(relay->hop | (relay->egress.transport == TRANSPORT_TCP ? RELAY_BY_TCP : 0));
 }
 
+/* Turns to the hop of any attempt. */
+static bool turn_to(struct relay *relay, unsigned attempt)
+{
+	uint8_t tried = relay->tried[attempt % RELAY_ATTEMPTS];
+
+	relay->hop = tried & (uint8_t)~RELAY_BY_TCP;
+	return choose_egress(relay, (tried & RELAY_BY_TCP) != 0 ? TRANSPORT_TCP : relay->hops[relay->hop].transport);
+}
+
 /* A CANCEL or an ACK to the hop of any attempt. */
 static void send_to_attempt(struct worker *worker, const struct relay *relay, unsigned attempt, const char *method,
 	struct span to)
 {
 	struct relay then = *relay;
-	uint8_t tried = relay->tried[attempt % RELAY_ATTEMPTS];
 
 	if (relay->rest == NULL || attempt == 0 || attempt > relay->attempt)
 		return;
 	then.attempt = (uint8_t)attempt;
-	then.hop = tried & (uint8_t)~RELAY_BY_TCP;
 	then.wait = (struct egress_wait){ 0 };
-	if (choose_egress(&then, (tried & RELAY_BY_TCP) != 0 ? TRANSPORT_TCP : then.hops[then.hop].transport))
+	if (turn_to(&then, attempt))
 		send_made(worker, &then, make_follower(worker, &then, method, to), false);
 }
 
@@ -838,23 +845,32 @@ static void take_provisional(struct worker *worker, struct relay *relay, const s
 		pass_response(worker, relay, response, basics);
 }
 
+/* A hop that had been given up has taken the call (RFC 3261 section 16.7 step 10). */
+static void go_back(struct worker *worker, struct relay *relay, unsigned attempt)
+{
+	if (relay->state == RELAY_PROCEEDING)
+		send_to_attempt(worker, relay, relay->attempt, "CANCEL", (struct span){ "", 0 });
+	turn_to(relay, attempt);
+}
+
 static void take_success(struct worker *worker, struct relay *relay, unsigned attempt, const struct sip_head *response,
 	const struct sip_basics *basics)
 {
+	bool open = relay->state == RELAY_CALLING || relay->state == RELAY_PROCEEDING;
+
 	if (!relay->is_invite && relay->state == RELAY_OVER)
 		return;
+	if (open && attempt != relay->attempt)
+		go_back(worker, relay, attempt);
 	pass_response(worker, relay, response, basics);
 	record_final(worker, relay, response);
-	if (relay->state != RELAY_CALLING && relay->state != RELAY_PROCEEDING)
+	if (!open)
 		return;
 	if (relay->is_invite) {
 		/* RFC 6026 section 7.1: repeats of the INVITE get nothing any more. */
 		free(relay->answer);
 		relay->answer = NULL;
 		relay->taken = (uint8_t)attempt;
-		/* A hop that had been given up has taken the call (RFC 3261 section 16.7 step 10). */
-		if (attempt != relay->attempt && relay->state == RELAY_PROCEEDING)
-			send_to_attempt(worker, relay, relay->attempt, "CANCEL", (struct span){ "", 0 });
 	}
 	settle(worker, relay, relay->is_invite ? RELAY_ACCEPTED : RELAY_OVER);
 }
