@@ -643,6 +643,26 @@ async def a_call_that_has_ended_is_over(mode, service):
 
 
 @scenario(modes=STIRRUP_MODES, services=("sign",))
+async def a_call_that_is_older_than_any_is_forgotten(mode, service):
+    """dialogs.max_age; of a call with state, since it was last refreshed."""
+    async with World(mode, service, dialogs='store = "dialogs"; max_age = "10s";') as world:
+        old, refreshed = await world.connect(), await world.connect()
+        await asyncio.sleep(6)
+        for near, far in (old, refreshed):
+            await near.ask(far, "INFO")
+        await refreshed[1].offer(refreshed[0])
+        await asyncio.sleep(6)
+        for one, other in (old, old[::-1]):
+            await one.send("INFO").expect(481)
+        if mode == "b2bua":
+            await refreshed[0].end(refreshed[1])
+        else:
+            await refreshed[0].send("BYE").expect(481)
+        near, far = await world.connect()
+        await near.end(far)
+
+
+@scenario(modes=STIRRUP_MODES, services=("sign",))
 async def a_cancel_while_the_call_waits_for_its_signature_ends_it(mode, service):
     async with World(mode, service, more='signer: { deadline = "2s"; };') as world:
         with world.signer_stopped():
