@@ -201,11 +201,17 @@ static void forward_stateful(struct worker *worker, struct call *call, const str
 	plan.customer = fields.customer;
 	memcpy(&plan.record, call->digest.bytes, sizeof plan.record);
 	call_record_pending(worker, call, outcome, plan.record);
-	if (relay_begin(worker, &plan)) {
+	switch (relay_begin(worker, &plan)) {
+	case RELAY_BEGUN:
 		call->path.connection = NULL;
 		call_release(call);
-	} else {
+		break;
+	case RELAY_NO_ROOM:
 		refuse(worker, call, 503, VERDICT_RELAY_BUSY, "too many requests are in progress");
+		break;
+	case RELAY_TOO_LARGE:
+		refuse(worker, call, 513, VERDICT_TOO_LARGE, "signed or verified, it does not fit into a message");
+		break;
 	}
 }
 
@@ -246,22 +252,6 @@ void forward_invite(struct worker *worker, struct call *call, const struct call_
 
 /* --- CANCEL, and the ACK of a failure: to where their INVITE went (RFC 3261 section 16.11) --- */
 
-/* Where the INVITE went: as it is remembered, else by the order of the hops, which is the same as long as their state is. */
-static bool find_forwarded(struct worker *worker, const struct transit *transit, struct forwarded *forwarded)
-{
-	const struct config *config = worker->generation->config;
-	struct hop hops[HOPS_CHOSEN_MAX];
-	struct span entry, message;
-
-	if (answer_memo_find(worker->memo, &transit->digest, &entry) && read_entry(entry, forwarded, &message))
-		return egress_find_again(&forwarded->egress, config);
-	if (outgoing_hops(worker, worker->generation, transit->peer, NULL, transit->basics->call_id, hops) == 0)
-		return false;
-	forwarded->to = hops[0].address;
-	return egress_find(
-		&forwarded->egress, config, hops[0].transport, hops[0].address.ss_family, transit->listener);
-}
-
 static void send_follower(struct worker *worker, const struct transit *transit, const struct seal_request *sealed,
 	const struct forwarded *forwarded)
 {
@@ -286,16 +276,54 @@ static void send_follower(struct worker *worker, const struct transit *transit, 
 		egress_send(&forwarded->egress, worker->agent, &forwarded->to, message, NULL, NULL);
 }
 
+static bool is_remembered(struct worker *worker, const struct transit *transit, struct forwarded *forwarded)
+{
+	struct span entry, message;
+
+	return answer_memo_find(worker->memo, &transit->digest, &entry) && read_entry(entry, forwarded, &message) &&
+		egress_find_again(&forwarded->egress, worker->generation->config);
+}
+
+/* other NULL: the hop that the INVITE went to, as long as the state of the hops is the same. */
+static void follow_to(struct worker *worker, const struct transit *transit, const struct seal_request *sealed,
+	const struct next_hop *other)
+{
+	struct forwarded forwarded;
+	struct hop hops[HOPS_CHOSEN_MAX];
+
+	if (outgoing_hops(worker, worker->generation, transit->peer, other, transit->basics->call_id, hops) == 0 ||
+		!egress_find(&forwarded.egress, worker->generation->config, hops[0].transport, hops[0].address.ss_family,
+			transit->listener))
+		return;
+	forwarded.to = hops[0].address;
+	send_follower(worker, transit, sealed, &forwarded);
+}
+
+/* Where nothing is remembered, also to each place that a rule could have sent the INVITE to: who does not know it says so. */
+static void follow(struct worker *worker, const struct transit *transit, const struct seal_request *sealed)
+{
+	const struct peer *peer = transit->peer;
+	struct forwarded forwarded;
+
+	if (is_remembered(worker, transit, &forwarded)) {
+		send_follower(worker, transit, sealed, &forwarded);
+		return;
+	}
+	follow_to(worker, transit, sealed, NULL);
+	for (size_t i = 0; i < peer->treatment_count; i++)
+		if (peer->treatment[i].hop != NULL)
+			follow_to(worker, transit, sealed, peer->treatment[i].hop);
+}
+
 void forward_follow(struct worker *worker, struct transit *transit)
 {
 	struct seal_request sealed;
-	struct forwarded forwarded;
 
 	forward_seal_request(&sealed, transit->head, transit->basics);
 	if (transit->basics->max_forwards == 0)
 		transit_answer(worker, transit, 483, "Too Many Hops");
 	else if (own_via_is_loop(worker, transit->head, &sealed))
 		transit_answer(worker, transit, 482, "Loop Detected");
-	else if (find_forwarded(worker, transit, &forwarded))
-		send_follower(worker, transit, &sealed, &forwarded);
+	else
+		follow(worker, transit, &sealed);
 }

@@ -23,9 +23,9 @@ static void put_reasons(const struct seal_via *fields, struct span signatures)
 			writer_text(&writer, "..");
 			writer_span(&writer, signature);
 			whole.length = writer.full ? 0 : writer_length(&writer);
-			signatures.at += signature.length + (dot != NULL);
-			signatures.length -= signature.length + (dot != NULL);
 		}
+		signatures.at += signature.length + (dot != NULL);
+		signatures.length -= signature.length + (dot != NULL);
 		if (fields->verdicts[i] < VERDICT_COUNT &&
 			reason_header_write(reason, sizeof reason, fields->verdicts[i], whole) > 0)
 			sip_edit_append(&edit, "Reason", span_of(reason));

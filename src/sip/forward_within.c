@@ -59,10 +59,10 @@ static void send_within_stateful(struct worker *worker, struct transit *transit,
 	};
 
 	net_text(hop.text, (const struct sockaddr *)&target->address);
-	if (peer != NULL && relay_begin(worker, &plan))
-		transit->path.connection = NULL;
+	if (peer != NULL)
+		transit_begin(worker, transit, &plan);
 	else
-		transit_answer(worker, transit, 503, "Service Unavailable");
+		transit_answer(worker, transit, 481, "Call/Transaction Does Not Exist");
 }
 
 void forward_within(struct worker *worker, struct transit *transit)
