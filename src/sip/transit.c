@@ -7,7 +7,7 @@
 #include "stirrup/clock.h"
 #include "stirrup/log.h"
 
-static char marked_via[1024];
+static char marked_via[MESSAGE_BYTES_MAX];
 static char answer[MESSAGE_BYTES_MAX];
 
 void transit_drop(struct worker *worker, const char *what)

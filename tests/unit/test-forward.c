@@ -35,8 +35,9 @@ static int set_up(void **state)
 	worker.sealer = sealer_new(secret, NULL);
 	worker.memo = answer_memo_new(1 << 20);
 	worker.relays = relays_new(4);
+	worker.digester = call_digester_new(secret);
 	arrival = (struct arrival){ .listener = 2 };
-	return worker.sealer == NULL || worker.memo == NULL || worker.relays == NULL;
+	return worker.sealer == NULL || worker.memo == NULL || worker.relays == NULL || worker.digester == NULL;
 }
 
 static int tear_down(void **state)
@@ -44,6 +45,7 @@ static int tear_down(void **state)
 	relays_free(worker.relays);
 	answer_memo_free(worker.memo);
 	sealer_free(worker.sealer);
+	call_digester_free(worker.digester);
 	generation_unref(one);
 	generation_unref(other);
 	forget(&to_hops);
@@ -188,7 +190,7 @@ static void a_follower_leaves_by_the_same_listener_after_a_reload(void **state)
 	line_with(last(&to_hops), "Via: SIP/2.0/UDP 127.0.0.1:5080;");
 }
 
-static void and_by_none_where_that_one_is_gone(void **state)
+static void and_by_another_where_that_one_is_gone(void **state)
 {
 	struct transit transit;
 
@@ -197,7 +199,8 @@ static void and_by_none_where_that_one_is_gone(void **state)
 	arrival.listener = 0;
 	transit = transit_of(request_of("CANCEL", 70, "", ""));
 	forward_follow(&worker, &transit);
-	assert_int_equal(to_hops.count, 1);
+	assert_int_equal(to_hops.count, 2);
+	line_with(last(&to_hops), "Via: SIP/2.0/UDP 127.0.0.1:5060;");
 }
 
 /* --- Within a call --- */
@@ -263,6 +266,34 @@ static void but_not_without_the_tag_of_the_call(void **state)
 	}
 }
 
+/* Some switches put all Vias into one line. */
+static void a_via_line_may_be_long(void **state)
+{
+	static char text[16384], vias[12000];
+	char seal[SEAL_ROUTE_SIZE];
+	size_t length = 0;
+
+	forward_call();
+	take_seal(seal);
+	for (unsigned i = 0; i < 100; i++)
+		length += (size_t)snprintf(vias + length, sizeof vias - length, ", SIP/2.0/UDP host-%u.example.net;branch=z9hG4bK%u", i, i);
+	snprintf(text, sizeof text,
+		"BYE sip:+12155551212@192.0.2.1 SIP/2.0\r\n"
+		"Via: SIP/2.0/UDP 198.51.100.7;branch=z9hG4bKcallee%s\r\n"
+		"Route: <sip:127.0.0.1:5080;lr;st=%s>\r\n"
+		"From: <sip:+12155550100@127.0.0.1>;tag=callee\r\n"
+		"To: <sip:+12155551212@x>;tag=caller\r\n"
+		"Call-ID: call-1\r\n"
+		"CSeq: 1 BYE\r\n"
+		"Content-Length: 0\r\n\r\n",
+		vias, seal);
+	arrival.source.ss_family = AF_INET;
+	assert_true(transit_take(&worker, span_of(text), NULL));
+	assert_int_equal(to_hops.count, 2);
+	assert_non_null(strstr(last(&to_hops), ";branch=z9hG4bKcallee;received="));
+	assert_non_null(strstr(last(&to_hops), vias));
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -272,9 +303,10 @@ int main(void)
 		TEST(a_follower_whose_max_forwards_is_used_up_ends_here),
 		TEST(a_follower_that_comes_back_ends_here),
 		TEST(a_follower_leaves_by_the_same_listener_after_a_reload),
-		TEST(and_by_none_where_that_one_is_gone),
+		TEST(and_by_another_where_that_one_is_gone),
 		TEST(the_from_that_travelled_with_a_call_comes_back),
 		TEST(but_not_without_the_tag_of_the_call),
+		TEST(a_via_line_may_be_long),
 	};
 
 	log_open("test-forward", LOG_LEVEL_ERROR);
