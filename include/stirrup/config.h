@@ -62,8 +62,8 @@ struct credential_config {
 
 enum service { SERVICE_SIGN, SERVICE_VERIFY };
 enum mode { MODE_REDIRECT, MODE_B2BUA, MODE_FORWARD };
-/* AUTO: new where a next hop is the caller's own switch, else keep; config_parse() puts one of these in its place. */
-enum call_id_mode { CALL_ID_KEEP, CALL_ID_NEW, CALL_ID_AUTO };
+/* NEW, unless configured, where a next hop is the caller's own switch. */
+enum call_id_mode { CALL_ID_KEEP, CALL_ID_NEW };
 enum on_error { ON_ERROR_CONTINUE, ON_ERROR_503 };
 enum self_check { SELF_CHECK_SAMPLED, SELF_CHECK_ALWAYS, SELF_CHECK_OFF };
 

@@ -23,6 +23,9 @@ struct egress {
 bool egress_find(struct egress *egress, const struct config *config, enum transport transport, sa_family_t family,
 	int preferred);
 
+/* The same socket by the listeners of another configuration. False: it is none of them any more. */
+bool egress_find_again(struct egress *egress, const struct config *config);
+
 /* "192.0.2.1:5060": what others are to send to. Borrowed from the generation. */
 const char *egress_text(const struct generation *generation, const struct egress *egress);
 

@@ -203,9 +203,7 @@ static void read_far_side(struct reading *reading, struct peer *peer, const conf
 		"everybody in the world may speak within its calls", &peer->far_side_count);
 	peer->no_answer_s = (unsigned)read_seconds(
 		tree, config_setting_get_member(group, "no_answer"), "180s", "ringing is counted in");
-	peer->call_id = member_word(group, "call_id", call_id_words, CALL_ID_AUTO);
-	if (peer->call_id == CALL_ID_AUTO)
-		peer->call_id = default_call_id(peer);
+	peer->call_id = member_word(group, "call_id", call_id_words, default_call_id(peer));
 }
 
 /* --- Peers --- */
@@ -231,16 +229,20 @@ static void warn_of_other_mode(struct tree *tree, enum mode mode, const config_s
 			mode_words[mode]);
 }
 
-static void warn_of_other_service(struct tree *tree, enum service service, const config_setting_t *group)
+static void warn_of_other_service(struct tree *tree, enum service service, enum mode mode, const config_setting_t *group)
 {
 	static const char *const of_signing[] = { "customer", "customer_by", "authenticates_callers",
 		"unknown_customer", "credential", "stale_date", "unsigned_status", "reject_status", "origid",
 		NULL };
-	static const char *const of_verification[] = { "on_failure", "identity_required", "trusted", "shadow",
-		"verstat", "verstat_place", "attestation_headers", "treatment", NULL };
+	static const char *const of_verification[] = { "on_failure", "identity_required", "verstat", "verstat_place",
+		"attestation_headers", "treatment", NULL };
+	/* Of an INVITE that goes on whole, whoever is not trusted loses what he claims, when it is signed, too. */
+	static const char *const of_both[] = { "trusted", "shadow", NULL };
 
 	warn_without_effect(tree, group, service == SERVICE_SIGN ? of_verification : of_signing, "service",
 		service_words[service]);
+	if (service == SERVICE_SIGN && mode == MODE_REDIRECT)
+		warn_without_effect(tree, group, of_both, "service", service_words[service]);
 }
 
 static unsigned read_status(const config_setting_t *group, const char *name, unsigned fallback)
@@ -272,7 +274,7 @@ static void read_peer(struct reading *reading, struct peer *peer, const config_s
 	read_verify(reading, peer, group);
 	read_far_side(reading, peer, group);
 	warn_of_other_mode(tree, peer->mode, group);
-	warn_of_other_service(tree, peer->service, group);
+	warn_of_other_service(tree, peer->service, peer->mode, group);
 }
 
 /* A file that was cut or emptied must not silence everybody at a reload. */

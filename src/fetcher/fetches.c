@@ -14,10 +14,11 @@
 #define HOSTS_MAX 4096
 #define EVICTION_TRIES 16
 
-/* Known as long as something of it is fetched or waits, and after that while it fails. */
+/* Known as long as something of it is fetched or waits, and after that by how it fared. */
 struct host {
 	char name[FETCHES_HOST_SIZE];
 	unsigned running, queued;
+	bool answers;      /* it did, and has not failed since */
 	unsigned failures; /* in a row, the last fetch included */
 	int64_t left_alone_until_us;
 };
@@ -26,6 +27,7 @@ struct host {
 struct share {
 	uint64_t peer;
 	unsigned running, queued;
+	unsigned running_unproven; /* as of take_stock() */
 };
 
 struct fetch {
@@ -48,7 +50,8 @@ struct fetches {
 	struct fetch_rules rules;
 	struct fetch *first, *last; /* in the order in which they were wanted */
 	size_t running, queued, waiters;
-	size_t running_suspects; /* of hosts that failed the last time */
+	size_t running_suspects; /* of hosts that failed the last time; both as of take_stock() */
+	size_t running_unproven; /* of those and of hosts that are new */
 	struct lru *hosts;       /* name -> struct host * */
 	struct peer_budgets *budgets;
 	struct log_limiter failing_limiter;
@@ -78,14 +81,19 @@ static void forget_host(struct fetches *fetches, struct host *host)
 	free(host);
 }
 
-/* Of those that only fail; the others are few. */
+static bool is_idle(const struct host *host)
+{
+	return host->running + host->queued == 0;
+}
+
+/* Of those that only fail, before those that answer; those at work are few. */
 static void make_room_for_host(struct fetches *fetches)
 {
-	for (int tries = 0; tries < EVICTION_TRIES && lru_count(fetches->hosts) >= HOSTS_MAX; tries++) {
+	for (int tries = 0; tries < 2 * EVICTION_TRIES && lru_count(fetches->hosts) >= HOSTS_MAX; tries++) {
 		struct span name;
 		struct host *const *oldest = lru_oldest(fetches->hosts, &name);
 
-		if ((*oldest)->running + (*oldest)->queued == 0)
+		if (is_idle(*oldest) && (!(*oldest)->answers || tries >= EVICTION_TRIES))
 			forget_host(fetches, *oldest);
 		else
 			lru_find(fetches->hosts, name);
@@ -112,7 +120,7 @@ static struct host *host_named(struct fetches *fetches, const char *name)
 
 static void forget_host_if_idle(struct fetches *fetches, struct host *host)
 {
-	if (host->running + host->queued + host->failures == 0)
+	if (is_idle(host) && host->failures == 0 && !host->answers)
 		forget_host(fetches, host);
 }
 
@@ -125,12 +133,10 @@ static unsigned left_alone_ms(const struct host *host)
 	return (unsigned)((host->left_alone_until_us - now + 999) / 1000);
 }
 
-/* A suspect is a host that failed the last time. */
-static void set_failures(struct fetches *fetches, struct host *host, unsigned failures)
+static void set_standing(struct host *host, unsigned failures)
 {
-	if ((host->failures > 0) != (failures > 0))
-		fetches->running_suspects += failures > 0 ? host->running : -(size_t)host->running;
 	host->failures = failures;
+	host->answers = failures == 0;
 }
 
 static void note_outcome(struct fetches *fetches, struct host *host, const struct http_answer *answer)
@@ -141,11 +147,11 @@ static void note_outcome(struct fetches *fetches, struct host *host, const struc
 	if (!answer->host_fails) {
 		if (host->failures >= limit)
 			log_notice("%s answers again", host->name);
-		set_failures(fetches, host, 0);
+		set_standing(host, 0);
 		host->left_alone_until_us = 0;
 		return;
 	}
-	set_failures(fetches, host, host->failures + 1);
+	set_standing(host, host->failures + 1);
 	if (host->failures >= limit)
 		host->left_alone_until_us = monotonic_us() + fetches->rules.left_alone_ms * INT64_C(1000);
 	if (host->failures == limit && log_allowed(&fetches->failing_limiter, &more))
@@ -184,12 +190,6 @@ static void forget_share_if_idle(struct fetch *fetch)
 	fetch->share = NULL;
 }
 
-/* One peer's URLs leave a quarter of the places to the others: hosts that say nothing would have them all. */
-static bool leaves_room(const struct fetches *fetches, const struct share *share)
-{
-	return share == NULL || share->running < fetches->rules.max - fetches->rules.max / 4;
-}
-
 /* --- The list --- */
 
 static struct fetch *find(const struct fetches *fetches, const char *url)
@@ -206,8 +206,6 @@ static void count_running(struct fetch *fetch, size_t change)
 {
 	fetch->fetches->running += change;
 	fetch->host->running += (unsigned)change;
-	if (fetch->host->failures > 0)
-		fetch->fetches->running_suspects += change;
 	if (fetch->share != NULL)
 		fetch->share->running += (unsigned)change;
 }
@@ -302,31 +300,67 @@ static bool is_wanted(const struct fetch *fetch)
 
 /* --- Whose turn it is --- */
 
-/* Hosts that failed the last time take at most half of the places, so that those that answer are not behind
- * them; one that was left alone gets one try. */
-static bool may_run(const struct fetches *fetches, const struct host *host)
+/* Which of what runs may hold its place until the deadline. */
+static void take_stock(struct fetches *fetches)
 {
-	if (host->failures == 0)
-		return host->running < fetches->rules.max_per_host;
-	if (fetches->running_suspects >= (fetches->rules.max + 1) / 2)
-		return false;
-	return host->running <
-	       (host->failures >= fetches->rules.failures_max ? 1 : fetches->rules.max_per_host);
+	fetches->running_suspects = 0;
+	fetches->running_unproven = 0;
+	for (struct fetch *fetch = fetches->first; fetch != NULL; fetch = fetch->next)
+		if (fetch->share != NULL)
+			fetch->share->running_unproven = 0;
+	for (struct fetch *fetch = fetches->first; fetch != NULL; fetch = fetch->next) {
+		if (!fetch->running || fetch->host->answers)
+			continue;
+		fetches->running_unproven++;
+		if (fetch->host->failures > 0)
+			fetches->running_suspects++;
+		if (fetch->share != NULL)
+			fetch->share->running_unproven++;
+	}
 }
 
-static struct fetch *next_to_run(const struct fetches *fetches)
+/* Hosts that failed the last time take at most half of the places, those and new ones three quarters, so that those that
+ * answer are not behind them; one that was left alone gets one try. */
+static bool host_may_run(const struct fetches *fetches, const struct host *host)
 {
-	struct fetch *of_suspect = NULL;
+	const struct fetch_rules *rules = &fetches->rules;
 
-	for (struct fetch *fetch = fetches->first; fetch != NULL; fetch = fetch->next) {
-		if (fetch->running || !may_run(fetches, fetch->host) || !leaves_room(fetches, fetch->share))
-			continue;
-		if (fetch->host->failures == 0)
-			return fetch;
-		if (of_suspect == NULL)
-			of_suspect = fetch;
-	}
-	return of_suspect;
+	if (host->answers)
+		return host->running < rules->max_per_host;
+	if (fetches->running_unproven >= rules->max - rules->max / 4 ||
+		(host->failures > 0 && fetches->running_suspects >= (rules->max + 1) / 2))
+		return false;
+	return host->running < (host->failures >= rules->failures_max ? 1 : rules->max_per_host);
+}
+
+/* What one peer's calls name takes at most half of the places with hosts that did not answer yet, and not all of them with
+ * any: the others' calls want some, too. */
+static bool peer_may_run(const struct fetches *fetches, const struct fetch *fetch)
+{
+	unsigned max = fetches->rules.max;
+
+	if (fetch->share == NULL)
+		return true;
+	return fetch->share->running < max - max / 8 &&
+	       (fetch->host->answers || fetch->share->running_unproven < max - max / 2);
+}
+
+/* The lower the sooner: thousands of new hosts that say nothing must not be before the one that answers. */
+static int rank(const struct host *host)
+{
+	return host->answers ? 0 : host->failures == 0 ? 1 : 2;
+}
+
+static struct fetch *next_to_run(struct fetches *fetches)
+{
+	struct fetch *next = NULL;
+
+	take_stock(fetches);
+	for (struct fetch *fetch = fetches->first; fetch != NULL; fetch = fetch->next)
+		if (!fetch->running && (next == NULL || rank(fetch->host) < rank(next->host)) &&
+			host_may_run(fetches, fetch->host) && peer_may_run(fetches, fetch))
+			next = fetch;
+	return next;
 }
 
 static void end(struct fetch *fetch, const struct http_answer *answer)

@@ -6,6 +6,7 @@
 
 #include "forward.h"
 #include "outgoing.h"
+#include "own_via.h"
 #include "relay_state.h"
 #include "stirrup/clock.h"
 #include "dialogs.h"
@@ -186,21 +187,6 @@ static void refuse(struct worker *worker, struct call *call, unsigned status, en
 	redirect_answer(worker, call, &outcome);
 }
 
-static bool gets_new_call_id(const struct call *call, const struct hop *hop)
-{
-	switch (call->peer->call_id) {
-	case CALL_ID_KEEP:
-		return false;
-	case CALL_ID_NEW:
-		return true;
-	case CALL_ID_AUTO:
-		/* The caller's own switch would take its own Call-ID for a loop. */
-		return config_peer_for(call->generation->config, (const struct sockaddr *)&hop->address, call->listener) ==
-			call->peer;
-	}
-	return false;
-}
-
 /* One that has the far leg's messages come to this worker, too. */
 static void new_call_id(struct worker *worker, const struct call *call, const struct sip_basics *basics,
 	char call_id[SEAL_CALL_ID_SIZE])
@@ -273,7 +259,7 @@ void b2bua_invite(struct worker *worker, struct call *call, const struct call_ou
 		refuse(worker, call, 503, VERDICT_NO_NEXT_HOP, "no next hop has an address");
 		return;
 	}
-	if (gets_new_call_id(call, &hops[0]))
+	if (call->peer->call_id == CALL_ID_NEW)
 		new_call_id(worker, call, &basics, call_id);
 	plan.far_call_id = span_of(call_id);
 	plan.contact = sip_head_value(&head, HEADER_CONTACT);
@@ -281,12 +267,18 @@ void b2bua_invite(struct worker *worker, struct call *call, const struct call_ou
 	edit_invite(worker, outcome, &basics, plan.far_call_id);
 	memcpy(&plan.record, call->digest.bytes, sizeof plan.record);
 	call_record_pending(worker, call, outcome, plan.record);
-	if (!relay_begin(worker, &plan)) {
+	switch (relay_begin(worker, &plan)) {
+	case RELAY_BEGUN:
+		call->path.connection = NULL;
+		call_release(call);
+		break;
+	case RELAY_NO_ROOM:
 		refuse(worker, call, 503, VERDICT_RELAY_BUSY, "too many requests are in progress");
-		return;
+		break;
+	case RELAY_TOO_LARGE:
+		refuse(worker, call, 513, VERDICT_TOO_LARGE, "signed or verified, it does not fit into a message");
+		break;
 	}
-	call->path.connection = NULL;
-	call_release(call);
 }
 
 /* --- The dialog store --- */
@@ -409,6 +401,12 @@ static void restore(struct sip_edit *changes, const struct sip_head *response, e
 		sip_edit_replace(changes, at, value);
 }
 
+/* RFC 3261 section 15.1.1: what answers a BYE so knows of no call any more. */
+static bool ends_call(const struct relay *relay, const struct sip_head *response)
+{
+	return span_is(relay->method, "BYE") && (response->status == 481 || response->status == 408);
+}
+
 void b2bua_edit_response(struct worker *worker, struct relay *relay, struct sip_edit *changes,
 	const struct sip_head *response, const struct sip_basics *basics)
 {
@@ -431,7 +429,7 @@ void b2bua_edit_response(struct worker *worker, struct relay *relay, struct sip_
 	if (relay->kind == RELAY_B2BUA && response->status > 100 && response->status < 300 && basics->to_tag.length > 0)
 		relay->survives = make_dialog(worker, relay, response, basics);
 	else if (relay->kind == RELAY_B2BUA_WITHIN && response->status >= 200 &&
-		(response->status < 300 || span_is(relay->method, "BYE")))
+		(response->status < 300 || ends_call(relay, response)))
 		change_dialog(worker, relay, response);
 }
 
@@ -536,7 +534,7 @@ static void send_ack(struct worker *worker, const struct transit *transit, const
 	struct span message;
 
 	snprintf(branch, sizeof branch, "z9hG4bKa%08x%08x", arc4random(), arc4random());
-	forward_put_via(&writer, worker->generation, egress, branch, NULL);
+	own_via_put(&writer, worker->generation, egress, branch, NULL);
 	b2bua_put_contact(&lines, &ack);
 	sip_edit_prepend_lines(&edit, (struct span){ contact, lines.full ? 0 : writer_length(&lines) });
 	sip_edit_prepend(&edit, "Via", (struct span){ via, writer_length(&writer) });
@@ -589,10 +587,7 @@ static void send_within(struct worker *worker, struct transit *transit, const st
 	hop.transport = target.transport;
 	hop.address = target.address;
 	net_text(hop.text, (const struct sockaddr *)&target.address);
-	if (relay_begin(worker, &plan))
-		transit->path.connection = NULL;
-	else
-		transit_answer(worker, transit, 503, "Service Unavailable");
+	transit_begin(worker, transit, &plan);
 }
 
 bool b2bua_within(struct worker *worker, struct transit *transit)

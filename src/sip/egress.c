@@ -39,6 +39,17 @@ bool egress_find(struct egress *egress, const struct config *config, enum transp
 	return egress->slot >= 0;
 }
 
+bool egress_find_again(struct egress *egress, const struct config *config)
+{
+	for (size_t i = 0; i < config->listener_count; i++)
+		if (config->listeners[i].transport == egress->transport &&
+			sockets_slot(&config->listeners[i]) == egress->slot) {
+			egress->listener = (int)i;
+			return true;
+		}
+	return false;
+}
+
 const char *egress_text(const struct generation *generation, const struct egress *egress)
 {
 	const char *advertise = generation->config->listeners[egress->listener].advertise;

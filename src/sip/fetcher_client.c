@@ -11,8 +11,6 @@
 #define REPLIES_PER_LOOK 32
 #define TRUSTED_MAX 20000
 #define DISTRUSTED_MAX 1024
-/* Longer than any fetch takes by default: what is not answered then was lost with a fetcher. */
-#define FLIGHT_US 10000000
 
 static uint64_t hash_of(struct span text)
 {
@@ -55,14 +53,33 @@ static void ask(struct worker *worker, struct flight *flight)
 	flight->asked = worker->fetcher_up && channel_send(worker->fetcher, &request, sizeof request, -1);
 }
 
+/* Longer than any call waits that takes this flight. */
+static int64_t deadline_from(const struct worker *worker, int64_t now_us)
+{
+	return now_us + worker->generation->config->verification.call_deadline_ms * INT64_C(1500);
+}
+
+/* A call that comes later waits longer: the fetcher, which fetches nothing for which nobody waits, is told now and then. */
+static void prolong(struct worker *worker, struct flight *flight)
+{
+	int64_t now = monotonic_us();
+
+	if (flight->deadline_us - now >= worker->generation->config->verification.call_deadline_ms * INT64_C(1000))
+		return;
+	flight->deadline_us = deadline_from(worker, now);
+	ask(worker, flight);
+}
+
 /* One question for each x5u, however many calls of a peer want to know. */
 static bool take_off(struct worker *worker, const struct peer *of_call, struct span x5u, bool renew)
 {
 	uint64_t peer = fetcher_client_peer(of_call);
 	struct flight *flight = flight_to(worker, peer, x5u, renew);
 
-	if (flight != NULL)
+	if (flight != NULL) {
+		prolong(worker, flight);
 		return true;
+	}
 	if (worker->flight_count == FLIGHTS_MAX)
 		return false;
 	flight = &worker->flights[worker->flight_count];
@@ -72,7 +89,7 @@ static bool take_off(struct worker *worker, const struct peer *of_call, struct s
 	flight->hash = hash_of(x5u);
 	flight->peer = peer;
 	flight->renew = renew;
-	flight->deadline_us = monotonic_us() + FLIGHT_US;
+	flight->deadline_us = deadline_from(worker, monotonic_us());
 	worker->flight_count++;
 	ask(worker, flight);
 	deadlines_start(worker);

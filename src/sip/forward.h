@@ -9,16 +9,8 @@
 #include "transit.h"
 #include "worker_state.h"
 
-#define ROUTE_PARAMS_SIZE 768 /* what stands behind "st=" of our Record-Route, and a NUL */
-
-/* The value of a Via of ours. seal NULL: none. */
-void forward_put_via(struct writer *writer, const struct generation *generation, const struct egress *egress,
-	const char *branch, const char *seal);
-
-/* Whole lines. RFC 5658: two, where the call leaves by another listener than it came by; the one that the callee is to speak
- * to on top. */
-void forward_put_record_route(struct writer *writer, const struct generation *generation, const struct egress *egress,
-	int arrival, const char *seal);
+/* What a branch is made of. */
+void forward_seal_request(struct seal_request *out, const struct sip_head *request, const struct sip_basics *basics);
 
 /* A Request-URI that names us cannot be meant to reach the next hop as it is: writes the one that does; an empty string where
  * the received one stays. */
@@ -28,7 +20,7 @@ void forward_request_uri(const struct generation *generation, struct span uri, c
 bool forward_repeat(struct worker *worker, struct span remembered);
 
 /* A CANCEL, or the ACK of a failure: after its INVITE. */
-void forward_follow(struct worker *worker, const struct transit *transit);
+void forward_follow(struct worker *worker, struct transit *transit);
 
 /* Whether the request has a Route of ours with a seal. */
 bool forward_has_seal(struct worker *worker, const struct transit *transit);

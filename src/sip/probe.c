@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "forward.h"
+#include "own_via.h"
 
 /* The response has to come to this worker. */
 static void write_call_id(const struct worker *worker, char *out, size_t size)
@@ -30,7 +30,7 @@ void probe_send(const struct hop *hop, struct span via_branch, void *context)
 	writer_text(&writer, "OPTIONS sip:");
 	writer_text(&writer, hop->text);
 	writer_text(&writer, " SIP/2.0\r\nVia: ");
-	forward_put_via(&writer, generation, &egress, branch, NULL);
+	own_via_put(&writer, generation, &egress, branch, NULL);
 	writer_text(&writer, "\r\nMax-Forwards: 70\r\nFrom: <sip:");
 	writer_text(&writer, egress_text(generation, &egress));
 	writer_text(&writer, ">;tag=");

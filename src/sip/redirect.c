@@ -77,7 +77,9 @@ static void finish(struct worker *worker, struct call *call, const struct call_o
 
 	if (answer_end(&worker->answer, &bytes)) {
 		reply_path_send(&call->path, bytes);
-		if (call->path.connection == NULL)
+		/* By a connection nothing is repeated; but an ACK and a CANCEL of what would have been sent on must find that
+		 * they end here. */
+		if (call->path.connection == NULL || call->peer->mode != MODE_REDIRECT)
 			answer_memo_put(worker->memo, &call->digest, bytes);
 	} else {
 		log_error("peer %s: an answer of status %u does not fit into a datagram", call->peer->name,

@@ -7,6 +7,8 @@
 
 #include "forward.h"
 #include "outgoing.h"
+#include "own_route.h"
+#include "own_via.h"
 #include "stirrup/clock.h"
 #include "stirrup/log.h"
 #include "stirrup/sip_uri.h"
@@ -18,6 +20,7 @@
 #define TRANSACTION_US (64 * T1_US)        /* timers B, D, F, H, J, L, M */
 #define FAILOVER_US INT64_C(4000000)       /* how long a hop may be silent when there is another one */
 #define LONG_MESSAGE 1300                  /* RFC 3261 section 18.1.1 */
+#define DATAGRAM_MAX 65507                 /* what IPv4 and UDP leave of 65,535 octets */
 #define SLOT_US INT64_C(100000)
 #define SLOTS 512
 #define BRANCH_SIZE 32
@@ -346,7 +349,8 @@ static bool keep_texts(struct relay *relay, const struct relay_plan *plan)
 	return !writer.full;
 }
 
-static bool keep_rest(struct relay *relay, const struct sip_edit *changes)
+/* What is sent, behind its start line. */
+static bool make_rest(const struct sip_edit *changes, struct span *rest)
 {
 	struct span message;
 	const char *end_of_line;
@@ -354,12 +358,18 @@ static bool keep_rest(struct relay *relay, const struct sip_edit *changes)
 	if (!sip_edit_write(changes, made, sizeof made, &message))
 		return false;
 	end_of_line = memchr(message.at, '\n', message.length);
-	relay->rest_length = (size_t)(message.at + message.length - (end_of_line + 1));
-	relay->rest = copy_of(end_of_line + 1, relay->rest_length);
+	*rest = (struct span){ end_of_line + 1, (size_t)(message.at + message.length - (end_of_line + 1)) };
+	return true;
+}
+
+static bool keep_rest(struct relay *relay, struct span rest)
+{
+	relay->rest_length = rest.length;
+	relay->rest = copy_of(rest.at, rest.length);
 	return relay->rest != NULL;
 }
 
-static struct relay *new_relay(const struct relay_plan *plan)
+static struct relay *new_relay(const struct relay_plan *plan, struct span rest)
 {
 	struct relay *relay = calloc(1, sizeof *relay);
 
@@ -388,7 +398,7 @@ static struct relay *new_relay(const struct relay_plan *plan)
 	}
 	if (relay->hops != NULL)
 		memcpy(relay->hops, plan->hops, plan->hop_count * sizeof *relay->hops);
-	if (relay->hops != NULL && keep_texts(relay, plan) && keep_rest(relay, plan->edit)) {
+	if (relay->hops != NULL && keep_texts(relay, plan) && keep_rest(relay, rest)) {
 		call_digest_tag(&relay->digest, relay->tag);
 		relay->generation = generation_ref(plan->generation);
 		return relay;
@@ -544,16 +554,16 @@ static void put_head(const struct worker *worker, struct writer *writer, const s
 	writer_text(writer, " ");
 	put_request_uri(writer, relay);
 	writer_text(writer, " SIP/2.0\r\nVia: ");
-	forward_put_via(writer, relay->generation, &relay->egress, branch, NULL);
+	own_via_put(writer, relay->generation, &relay->egress, branch, NULL);
 	writer_text(writer, "\r\n");
 }
 
 static void put_own_lines(struct writer *writer, const struct relay *relay)
 {
-	char seal[ROUTE_PARAMS_SIZE];
+	char seal[OWN_ROUTE_PARAMS_SIZE];
 
 	if (relay->record_route.length > 0 && span_copy(seal, sizeof seal, relay->record_route))
-		forward_put_record_route(writer, relay->generation, &relay->egress, relay->listener, seal);
+		own_route_put(writer, relay->generation, &relay->egress, relay->listener, seal);
 	if (relay->shows_contact)
 		b2bua_put_contact(writer, relay);
 }
@@ -565,6 +575,8 @@ static size_t make_request(const struct worker *worker, const struct relay *rela
 	put_head(worker, &writer, relay, NULL);
 	put_own_lines(&writer, relay);
 	writer_bytes(&writer, relay->rest, relay->rest_length);
+	if (relay->egress.transport == TRANSPORT_UDP && writer_length(&writer) > DATAGRAM_MAX)
+		return 0;
 	return writer.full ? 0 : writer_length(&writer);
 }
 
@@ -623,19 +635,26 @@ static void note_attempt(struct relay *relay)
 		(uint8_t)(relay->hop | (relay->egress.transport == TRANSPORT_TCP ? RELAY_BY_TCP : 0));
 }
 
+/* Turns to the hop of any attempt. */
+static bool turn_to(struct relay *relay, unsigned attempt)
+{
+	uint8_t tried = relay->tried[attempt % RELAY_ATTEMPTS];
+
+	relay->hop = tried & (uint8_t)~RELAY_BY_TCP;
+	return choose_egress(relay, (tried & RELAY_BY_TCP) != 0 ? TRANSPORT_TCP : relay->hops[relay->hop].transport);
+}
+
 /* A CANCEL or an ACK to the hop of any attempt. */
 static void send_to_attempt(struct worker *worker, const struct relay *relay, unsigned attempt, const char *method,
 	struct span to)
 {
 	struct relay then = *relay;
-	uint8_t tried = relay->tried[attempt % RELAY_ATTEMPTS];
 
 	if (relay->rest == NULL || attempt == 0 || attempt > relay->attempt)
 		return;
 	then.attempt = (uint8_t)attempt;
-	then.hop = tried & (uint8_t)~RELAY_BY_TCP;
 	then.wait = (struct egress_wait){ 0 };
-	if (choose_egress(&then, (tried & RELAY_BY_TCP) != 0 ? TRANSPORT_TCP : then.hops[then.hop].transport))
+	if (turn_to(&then, attempt))
 		send_made(worker, &then, make_follower(worker, &then, method, to), false);
 }
 
@@ -658,7 +677,7 @@ static bool wants_tcp(const struct relay *relay, const struct hop *hop, size_t l
 		egress_find(&unused, relay->generation->config, TRANSPORT_TCP, hop->address.ss_family, relay->listener);
 }
 
-/* The request, to the hop that is tried now. */
+/* The request, to the hop that is tried now. True: it is on its way, or is settled without. */
 static bool send_to_hop(struct worker *worker, struct relay *relay)
 {
 	const struct hop *hop = &relay->hops[relay->hop];
@@ -674,6 +693,10 @@ static bool send_to_hop(struct worker *worker, struct relay *relay)
 		return false;
 	note_attempt(relay);
 	length = make_request(worker, relay);
+	if (length == 0) {
+		finish_locally(worker, relay, 513, "Message Too Large");
+		return true;
+	}
 	if (wants_tcp(relay, hop, length)) {
 		relay->by_size = true;
 		choose_egress(relay, TRANSPORT_TCP);
@@ -753,13 +776,17 @@ void relay_connection_failed(nta_agent_t *agent, void *owner, int error)
 		egress_forget(&relay->wait);
 }
 
-bool relay_begin(struct worker *worker, const struct relay_plan *plan)
+enum relay_begun relay_begin(struct worker *worker, const struct relay_plan *plan)
 {
 	struct relays *relays = worker->relays;
-	struct relay *relay = relays->count < relays->capacity ? new_relay(plan) : NULL;
+	struct relay *relay;
+	struct span rest;
 
+	if (!make_rest(plan->edit, &rest))
+		return RELAY_TOO_LARGE;
+	relay = relays->count < relays->capacity ? new_relay(plan, rest) : NULL;
 	if (relay == NULL)
-		return false;
+		return RELAY_NO_ROOM;
 	if (relay->is_invite && relay->kind != RELAY_B2BUA_WITHIN && relay->kind != RELAY_FORWARD)
 		relay->merge = merge_of(plan->basics);
 	relay->path = plan->path;
@@ -769,7 +796,7 @@ bool relay_begin(struct worker *worker, const struct relay_plan *plan)
 		answer_locally(relay, 100, "Trying");
 	if (!send_to_hop(worker, relay))
 		fail_over(worker, relay, HOP_REFUSES);
-	return true;
+	return RELAY_BEGUN;
 }
 
 /* --- Responses --- */
@@ -836,23 +863,32 @@ static void take_provisional(struct worker *worker, struct relay *relay, const s
 		pass_response(worker, relay, response, basics);
 }
 
+/* A hop that had been given up has taken the call (RFC 3261 section 16.7 step 10). */
+static void go_back(struct worker *worker, struct relay *relay, unsigned attempt)
+{
+	if (relay->state == RELAY_PROCEEDING)
+		send_to_attempt(worker, relay, relay->attempt, "CANCEL", (struct span){ "", 0 });
+	turn_to(relay, attempt);
+}
+
 static void take_success(struct worker *worker, struct relay *relay, unsigned attempt, const struct sip_head *response,
 	const struct sip_basics *basics)
 {
+	bool open = relay->state == RELAY_CALLING || relay->state == RELAY_PROCEEDING;
+
 	if (!relay->is_invite && relay->state == RELAY_OVER)
 		return;
+	if (open && attempt != relay->attempt)
+		go_back(worker, relay, attempt);
 	pass_response(worker, relay, response, basics);
 	record_final(worker, relay, response);
-	if (relay->state != RELAY_CALLING && relay->state != RELAY_PROCEEDING)
+	if (!open)
 		return;
 	if (relay->is_invite) {
 		/* RFC 6026 section 7.1: repeats of the INVITE get nothing any more. */
 		free(relay->answer);
 		relay->answer = NULL;
 		relay->taken = (uint8_t)attempt;
-		/* A hop that had been given up has taken the call (RFC 3261 section 16.7 step 10). */
-		if (attempt != relay->attempt && relay->state == RELAY_PROCEEDING)
-			send_to_attempt(worker, relay, relay->attempt, "CANCEL", (struct span){ "", 0 });
 	}
 	settle(worker, relay, relay->is_invite ? RELAY_ACCEPTED : RELAY_OVER);
 }

@@ -54,8 +54,13 @@ struct relay_plan {
 	bool from_caller;
 };
 
-/* Sends the request to its first hop. False: there is no room for one more; nothing was taken. */
-bool relay_begin(struct worker *worker, const struct relay_plan *plan);
+enum relay_begun {
+	RELAY_BEGUN,
+	RELAY_NO_ROOM,   /* for one more, or no memory; nothing was taken */
+	RELAY_TOO_LARGE, /* it fits into no message; nothing was taken */
+};
+/* Sends the request to its first hop. */
+enum relay_begun relay_begin(struct worker *worker, const struct relay_plan *plan);
 
 /* Whether a branch is one of relay_begin()'s, of this worker's or any other's. */
 bool relay_owns(struct span branch);

@@ -17,16 +17,18 @@ static bool take_scheme(struct span *rest, bool *secure)
 	return true;
 }
 
-static void take_user(struct span *rest, struct span *user)
+/* False: nothing before an "@". Without that "@", a later one would be taken for it. */
+static bool take_user(struct span *rest, struct span *user)
 {
 	const char *at_sign = memchr(rest->at, '@', rest->length);
 
 	*user = (struct span){ rest->at, 0 };
 	if (at_sign == NULL)
-		return;
+		return true;
 	user->length = (size_t)(at_sign - rest->at);
 	rest->length -= user->length + 1;
 	rest->at = at_sign + 1;
+	return user->length > 0;
 }
 
 /* Up to one of the characters, or the end. */
@@ -64,8 +66,7 @@ bool sip_uri_read(struct sip_uri *out, struct span uri)
 	*out = (struct sip_uri){ 0 };
 	if (!take_scheme(&rest, &out->secure))
 		return false;
-	take_user(&rest, &out->user);
-	if (!take_host(&rest, &out->host))
+	if (!take_user(&rest, &out->user) || !take_host(&rest, &out->host))
 		return false;
 	if (rest.length > 0 && rest.at[0] == ':') {
 		rest.at++;
@@ -138,7 +139,7 @@ bool sip_uri_endpoint(const struct sip_uri *uri, struct sockaddr_storage *addres
 static bool leads_elsewhere(struct span param)
 {
 	struct span rest = { param.at + 1, param.length - 1 };
-	struct span name = take_until(&rest, "=");
+	struct span name = span_trim(take_until(&rest, "="));
 
 	return span_is_caseless(name, "maddr") || span_is_caseless(name, "transport");
 }

@@ -7,7 +7,7 @@
 #include "stirrup/clock.h"
 #include "stirrup/log.h"
 
-static char marked_via[1024];
+static char marked_via[MESSAGE_BYTES_MAX];
 static char answer[MESSAGE_BYTES_MAX];
 
 void transit_drop(struct worker *worker, const char *what)
@@ -32,6 +32,21 @@ void transit_answer(struct worker *worker, struct transit *transit, unsigned sta
 	length = sip_basics_answer(answer, sizeof answer, transit->head, status, phrase, tag);
 	if (length > 0)
 		reply_path_send(&transit->path, (struct span){ answer, length });
+}
+
+void transit_begin(struct worker *worker, struct transit *transit, const struct relay_plan *plan)
+{
+	switch (relay_begin(worker, plan)) {
+	case RELAY_BEGUN:
+		transit->path.connection = NULL;
+		break;
+	case RELAY_NO_ROOM:
+		transit_answer(worker, transit, 503, "Service Unavailable");
+		break;
+	case RELAY_TOO_LARGE:
+		transit_answer(worker, transit, 513, "Message Too Large");
+		break;
+	}
 }
 
 /* RFC 3261 section 18.2.1. Sofia has done it for what came by a connection. */

@@ -19,6 +19,10 @@ struct transit {
  * and taken when true; else NULL. */
 bool transit_take(struct worker *worker, struct span bytes, msg_t *message);
 
+/* Passes it on with state, or says why not. */
+struct relay_plan;
+void transit_begin(struct worker *worker, struct transit *transit, const struct relay_plan *plan);
+
 /* An answer of our own; nothing for an ACK. */
 void transit_answer(struct worker *worker, struct transit *transit, unsigned status, const char *phrase);
 

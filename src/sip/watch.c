@@ -5,6 +5,7 @@
 
 #include "stirrup/log.h"
 #include "stirrup/name_addr.h"
+#include "unquoted.h"
 
 #define WHY_BYTES 512
 #define COUNTERS 1024
@@ -59,15 +60,54 @@ static bool is_stir(struct span reason)
 	return span_is_caseless(protocol, "STIR");
 }
 
+/* A header field may have several (RFC 3326 section 2). */
+static struct span next_reason(struct span *list)
+{
+	size_t length = unquoted_length(*list, ',');
+	struct span reason = span_trim((struct span){ list->at, length });
+
+	if (length < list->length)
+		length++;
+	*list = (struct span){ list->at + length, list->length - length };
+	return reason;
+}
+
+static bool has_mark(struct span reason, uint32_t mark)
+{
+	struct span ppi;
+
+	return is_stir(reason) && name_addr_param(params_of(reason), "ppi", &ppi) && watch_mark(ppi) == mark;
+}
+
+/* What is left of the list. */
+static void edit_line(struct sip_edit *edit, size_t line, struct span list, uint32_t mark)
+{
+	static char left[SIP_EDIT_TEXT];
+	struct writer writer = writer_on(left, sizeof left);
+	bool found = false;
+
+	while (list.length > 0) {
+		struct span reason = next_reason(&list);
+
+		if (has_mark(reason, mark)) {
+			found = true;
+			continue;
+		}
+		if (reason.length > 0 && writer_length(&writer) > 0)
+			writer_text(&writer, ", ");
+		writer_span(&writer, reason);
+	}
+	if (found && (writer.full || writer_length(&writer) == 0))
+		sip_edit_drop(edit, line);
+	else if (found)
+		sip_edit_replace(edit, line, (struct span){ left, writer_length(&writer) });
+}
+
 void watch_edit(struct sip_edit *edit, const struct sip_head *response, uint32_t mark)
 {
 	for (size_t i = sip_head_find(response, HEADER_REASON, 0); mark != 0 && i < response->count;
-		i = sip_head_find(response, HEADER_REASON, i + 1)) {
-		struct span reason = response->lines[i].value, ppi;
-
-		if (is_stir(reason) && name_addr_param(params_of(reason), "ppi", &ppi) && watch_mark(ppi) == mark)
-			sip_edit_drop(edit, i);
-	}
+		i = sip_head_find(response, HEADER_REASON, i + 1))
+		edit_line(edit, i, response->lines[i].value, mark);
 }
 
 /* --- Records --- */
@@ -128,9 +168,13 @@ static bool is_watched(const struct sip_head *response)
 		return true;
 	}
 	for (size_t i = sip_head_find(response, HEADER_REASON, 0); i < response->count;
-		i = sip_head_find(response, HEADER_REASON, i + 1))
-		if (is_stir(response->lines[i].value))
-			return true;
+		i = sip_head_find(response, HEADER_REASON, i + 1)) {
+		struct span list = response->lines[i].value;
+
+		while (list.length > 0)
+			if (is_stir(next_reason(&list)))
+				return true;
+	}
 	return false;
 }
 

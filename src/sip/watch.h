@@ -8,7 +8,7 @@
 /* Of the signature in an Identity header field of ours; never 0. */
 uint32_t watch_mark(struct span identity);
 
-/* Takes out each Reason that tells of our own token (RFC 9410 section 7): it is ours to know, not the caller's. mark 0: we
+/* Takes out each Reason, also one of several in a line, that tells of our own token (RFC 9410 section 7): it is ours to know, not the caller's. mark 0: we
  * made none. */
 void watch_edit(struct sip_edit *edit, const struct sip_head *response, uint32_t mark);
 

@@ -286,12 +286,22 @@ static bool all_ready(void)
 
 /* --- Reload --- */
 
+/* NULL is a text of its own. */
+static bool same_text(const char *one, const char *other)
+{
+	return one == other || (one != NULL && other != NULL && strcmp(one, other) == 0);
+}
+
 static void warn_of_fixed(const struct config *old, const struct config *new)
 {
 	if (old->workers != new->workers)
 		log_warning("sip.workers stays %u until the next start", old->workers);
 	if (strcmp(old->secret_file, new->secret_file) != 0)
 		log_warning("sip.secret_file stays %s until the next start", old->secret_file);
+	if (!same_text(old->previous_secret_file, new->previous_secret_file))
+		log_warning("sip.previous_secret_file counts from the next start on");
+	if (!same_text(old->dialog_store, new->dialog_store) || old->dialog_store_bytes != new->dialog_store_bytes)
+		log_warning("dialogs.store and dialogs.size stay as they are until the next start");
 	if (old->answer_memo_bytes != new->answer_memo_bytes || old->max_waiting != new->max_waiting)
 		log_warning("sip.answer_memo and sip.max_waiting stay as they are until the next start");
 }

@@ -11,7 +11,7 @@ import shutil
 import signal
 
 import verifying
-from harness import DEFAULT_CONFIG, DEST, OWN, Identity, Stirrup, wait_until
+from harness import DEFAULT_CONFIG, DEST, OWN, Identity, Stirrup, is_alive, wait_until
 from parties import Party, Uri, assert_passed, uri_of, without_source, without_verstat
 from switches import BEHIND, Kamailio
 
@@ -238,14 +238,34 @@ class World:
                    "new workers")
         wait_until(self.stirrup.answers, 5, "an answer of the new workers")
 
-    def kill_all(self):
-        """kill -9 of every process, and a new start."""
+    def kill_all(self, change=lambda: None):
+        """kill -9 of every process, and a new start; change is done between."""
         children = list(self.stirrup.children().values())
         for pid in (self.stirrup.pid, *children):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.stirrup.process.wait()
+        wait_until(lambda: not any(is_alive(pid) for pid in children), 5, "the end of all")
+        change()
         self.stirrup.start()
+
+    def restart(self, change=lambda: None):
+        """As an operator does it; change what is to be changed while nothing runs."""
+        self.stirrup.process.terminate()
+        assert self.stirrup.process.wait(10) == 0
+        change()
+        self.stirrup.start()
+
+    async def reload(self, **changes):
+        """changes: of the settings of the configuration."""
+        before = self.stirrup.log().count("reloaded: ")
+        self.stirrup.write_config(**{**self.settings(), **changes})
+        self.stirrup.reload()
+        for _ in range(100):
+            if self.stirrup.log().count("reloaded: ") > before:
+                return
+            await asyncio.sleep(0.05)
+        raise AssertionError("not reloaded within 5 s")
 
     def second_node(self, port=None, advertise=False):
         """With the same configuration and secret, and nothing else; advertise: it shows the address of the first one."""

@@ -260,6 +260,7 @@ class Outgoing:
     def __init__(self, party, raw, place, dialog=None):
         self.party, self.place, self.request, self.from_dialog = party, place, Message(raw), dialog
         self.responses, self.seen, self.repeated = Mailbox(), set(), 0
+        self.acknowledges = True  # else a refusal gets no ACK
         self.acks = {}  # by To tag: the ACK of a 2xx
         self.dialogs = {}
         self.tried = asyncio.Event()
@@ -271,7 +272,7 @@ class Outgoing:
         invite = self.request.method == "INVITE"
         if invite or response.status >= 200:
             self.repeater.stop()
-        if invite and 300 <= response.status:
+        if invite and 300 <= response.status and self.acknowledges:
             self.acknowledge_failure(response)
         if response.raw in self.seen:
             self.repeated += 1
@@ -360,6 +361,7 @@ class Incoming:
         self.party, self.request, self.answer_by = party, request, answer_by
         self.sent, self.repeated, self.repeaters, self.acks, self.tags = [], 0, {}, {}, set()
         self.ack_of_failure = asyncio.get_running_loop().create_future()
+        self.acknowledgements = 0
 
     @property
     def method(self):
@@ -435,6 +437,7 @@ class Incoming:
             raise AssertionError(f"no ACK of {self.request.start} within {seconds} s; {self.party.unexpected}") from None
 
     def receive_ack(self, ack, tag):
+        self.acknowledgements += 1
         if tag in self.repeaters:
             self.repeaters[tag].stop()
         future = self.ack_of_failure if tag is None else self.acks[tag]
@@ -581,7 +584,7 @@ class Party:
         self.new_calls, self.unexpected, self.on_call = Mailbox(), [], None
         # Of no call of ours: what a stateless hop has answered itself, it may still send on the ACK of.
         self.stray_acks = []
-        self.probes = 0  # OPTIONS outside a dialog: answered at once
+        self.probes, self.answers_probes = 0, True  # OPTIONS outside a dialog: answered at once
 
     @property
     def reliable(self):
@@ -752,7 +755,8 @@ class Party:
         incoming = self.requests[key] = Incoming(self, request, answer_by)
         if request.method == "OPTIONS" and not request.to_tag:
             self.probes += 1
-            incoming.respond(200)
+            if self.answers_probes:
+                incoming.respond(200)
             return
         if request.method == "CANCEL" and (invite := self.requests.get((request.branch, "INVITE"))) is not None:
             self.mail_of(invite.request.call_id).put(incoming)

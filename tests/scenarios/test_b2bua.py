@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import re
+import shutil
 
 from forwarding import CALLEE, CALLER, SECOND_HOP, World, in_mode
 from harness import DEST, OWN, free_port, wait_until
@@ -447,6 +448,273 @@ async def a_host_name_is_a_next_hop_too():
                 raise AssertionError("never resolved")
 
 
+TWO_HOPS = f'[ "sip:{CALLEE}:{{port}}{UDP}", "sip:{SECOND_HOP}:{{second}}{UDP}" ]'
+
+
+@contextlib.asynccontextmanager
+async def two_hops(hops=TWO_HOPS, **options):
+    async with Party(SECOND_HOP, user=DEST) as second:
+        async with World("b2bua", hops=hops.replace("{second}", str(second.port)), **options) as world:
+            second.server = ("127.0.0.1", world.port)
+            yield world, second
+
+
+async def refuse(call, incoming, status=486):
+    incoming.respond(status)
+    assert (await call.final()).status == status
+    await incoming.acknowledged(None)
+
+
+async def both_hops_have_it(world, second):
+    """An INVITE that the first hop does not answer in time."""
+    call = world.caller.invite()
+    first = await world.callee.incoming(call_id=call.request.call_id)
+    other = await second.incoming(call_id=call.request.call_id, seconds=8)
+    assert first.request.all("Identity") == other.request.all("Identity") and first.request.branch != other.request.branch
+    return call, first, other
+
+
+@in_mode("b2bua")
+async def a_silent_hop_is_left_for_the_next_one():
+    async with two_hops() as (world, second):
+        call, first, other = await both_hops_have_it(world, second)
+        assert first.repeated == 3, first.repeated
+        near, far = await world.answer(call, other)
+        record = world.record(call.request.call_id, final_status=200)
+        assert f"{SECOND_HOP}:{second.port}" in record["next_hop"], record
+        await use(near, far, world.caller, second)
+        assert first.repeated == 3, first.repeated
+
+
+async def nothing_more(call):
+    await asyncio.sleep(0.3)
+    assert all(response.status == 100 for response in call.responses.items), call.responses.items
+
+
+async def it_takes_the_call_after_all(world, second):
+    """The caller has the first 2xx; nobody else needs to ring for it (RFC 3261 section 16.7, item 10)."""
+    call, first, other = await both_hops_have_it(world, second)
+    other.respond(180, tag="other")
+    await call.expect(180)
+    near, far = await world.answer(call, first)
+    (await second.cancelled(other)).respond(200)
+    other.respond(487, tag="other")
+    await other.acknowledged(None)
+    await nothing_more(call)
+    record = world.record(call.request.call_id, final_status=200)
+    assert f"{CALLEE}:{world.callee.port}" in record["next_hop"], record
+    await near.end(far)
+
+
+async def both_take_it(world, second):
+    """The caller gets both 2xx, to acknowledge the one and end the other (RFC 3261 section 13.2.2.4)."""
+    call, first, other = await both_hops_have_it(world, second)
+    near, far = await world.answer(call, first)
+    other_near, other_far = await world.answer(call, other, "other")
+    await other_near.end(other_far)
+    await near.offer(far)
+    await near.end(far)
+
+
+async def it_rings_after_all(world, second):
+    """It was given up, so it gets a CANCEL (RFC 3261 section 9.1)."""
+    call, first, other = await both_hops_have_it(world, second)
+    first.respond(180, tag="first")
+    cancelled = await world.callee.cancelled(first)
+    assert not first.acknowledgements
+    cancelled.respond(200)
+    first.respond(487, tag="first")
+    await first.acknowledged(None)
+    await refuse(call, other)
+    await nothing_more(call)
+
+
+async def it_refuses_after_all(world, second):
+    """Nothing of it reaches the caller, and the ACK it gets (RFC 3261 section 17.1.1.3)."""
+    call, first, other = await both_hops_have_it(world, second)
+    for count in (1, 2):
+        first.send(first.build(503, tag="first"))
+        await wait_for(lambda count=count: first.acknowledgements == count, 4, "the ACK")
+    await refuse(call, other)
+
+
+@in_mode("b2bua")
+async def a_hop_that_was_silent_too_long_may_still_answer():
+    async with two_hops(tolerant=True) as (world, second):
+        await asyncio.gather(it_takes_the_call_after_all(world, second), both_take_it(world, second),
+                             it_rings_after_all(world, second), it_refuses_after_all(world, second))
+
+
+@in_mode("b2bua")
+async def a_503_that_is_repeated_gets_its_ack_again():
+    async with two_hops() as (world, second):
+        call = world.caller.invite()
+        first = await world.callee.incoming()
+        first.respond(503)
+        await first.acknowledged(None)
+        other = await second.incoming()
+        first.send(first.sent[-1])
+        await wait_for(lambda: first.acknowledgements == 2, 4, "the ACK again")
+        await refuse(call, other)
+
+
+async def tried_first(world, second):
+    """Which of the hops has a new call, and that call, which it refuses."""
+    call = world.caller.invite()
+    here, there = (asyncio.ensure_future(party.incoming(call_id=call.request.call_id)) for party in (world.callee, second))
+    await asyncio.wait((here, there), return_when=asyncio.FIRST_COMPLETED)
+    incoming = (here if here.done() else there).result()
+    for task in (here, there):
+        task.cancel()
+    await refuse(call, incoming)
+    return incoming.party
+
+
+@in_mode("b2bua")
+async def a_hop_that_fails_is_tried_last_until_it_answers():
+    async with two_hops() as (world, second):
+        world.callee.answers_probes = False
+        assert await tried_first(world, second) is world.callee
+        for _ in range(2):
+            call = world.caller.invite()
+            incoming = await world.callee.incoming()
+            incoming.respond(503)
+            await incoming.acknowledged(None)
+            await refuse(call, await second.incoming())
+        world.stirrup.wait_for_log(f"{CALLEE}:{world.callee.port} does not answer")
+        for _ in range(3):
+            assert await tried_first(world, second) is second
+        # Last is not never.
+        call = world.caller.invite()
+        incoming = await second.incoming()
+        incoming.respond(503)
+        await incoming.acknowledged(None)
+        await refuse(call, await world.callee.incoming(), 404)
+        # That was an answer of any status: it is first again.
+        assert await tried_first(world, second) is world.callee
+
+
+@in_mode("b2bua")
+async def a_hop_that_does_not_answer_options_is_tried_last_until_it_does():
+    async with two_hops(sip='\n  probe_interval = "1s";') as (world, second):
+        await wait_for(lambda: world.callee.probes >= 2 and second.probes >= 2, 5, "a second OPTIONS")
+        assert await tried_first(world, second) is world.callee
+        world.callee.answers_probes = False
+        name = f"{CALLEE}:{world.callee.port}"
+        await wait_for(lambda: f"{name} does not answer" in world.stirrup.log(), 10, "a word in the log")
+        for _ in range(3):
+            assert await tried_first(world, second) is second
+        world.callee.answers_probes = True
+        await wait_for(lambda: f"{name} answers again" in world.stirrup.log(), 10, "a word in the log")
+        assert await tried_first(world, second) is world.callee
+
+
+@in_mode("b2bua")
+async def weights_are_shares_and_one_call_id_has_one_hop():
+    hops = f'( {{ uri = "sip:{CALLEE}:{{port}}{UDP}"; weight = 9; }}, {{ uri = "sip:{SECOND_HOP}:{{second}}{UDP}"; weight = 1; }} )'
+    async with two_hops(hops) as (world, second):
+        taken = {}
+
+        for party in (world.callee, second):
+            async def busy(incoming, party=party):
+                taken.setdefault(incoming.request.call_id, []).append(party)
+                incoming.respond(486)
+            party.on_call = busy
+        names = [f"weight-{i}@parties" for i in range(100)]  # the choice depends on nothing else
+        for cseq, name in enumerate((*names, *names[:20])):
+            await world.caller.invite(call_id=name, cseq=cseq + 1).expect(486)
+        assert all(len(set(parties)) == 1 for parties in taken.values()), "one Call-ID, two hops"
+        assert 3 <= sum(parties[0] is second for parties in taken.values()) <= 20, taken
+
+
+@in_mode("b2bua")
+async def every_hop_refuses_the_connection():
+    dead = [free_port(), free_port()]
+    hops = f'[ "sip:{CALLEE}:{dead[0]};transport=tcp", "sip:{SECOND_HOP}:{dead[1]};transport=tcp" ]'
+    async with World("b2bua", hops=hops) as world:
+        for _ in range(2):
+            call = world.caller.invite()
+            response = await call.final()
+            assert response.status == 503 and not response.has("Retry-After"), response
+            world.record(call.request.call_id, final_status=503)
+        near_by = world.caller.invite()
+        await near_by.final()
+
+
+class Resolver(asyncio.DatagramProtocol):
+    """A DNS server for one name: RFC 1035 as far as one A record goes. address: None: no answer at all."""
+
+    def __init__(self, name, address):
+        self.name, self.address, self.asked = name, address, 0
+
+    async def __aenter__(self):
+        loop = asyncio.get_running_loop()
+        self.transport, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=("127.0.0.1", 0))
+        self.port = self.transport.get_extra_info("sockname")[1]
+        return self
+
+    async def __aexit__(self, *_):
+        self.transport.close()
+
+    def datagram_received(self, data, source):
+        end = data.index(b"\0", 12)
+        name = b".".join(re.findall(rb"[\x01-\x3f]([a-z0-9-]+)", data[12:end].lower())).decode()
+        kind = int.from_bytes(data[end + 1:end + 3], "big")
+        self.asked += 1
+        if self.address is None:
+            return
+        found = name == self.name
+        answer = b""
+        if found and kind == 1:
+            answer = b"\xc0\x0c\0\1\0\1\0\0\0\1\0\4" + bytes(map(int, self.address.split(".")))
+        flags = b"\x85\x80" if found else b"\x85\x83"
+        self.transport.sendto(data[:2] + flags + b"\0\1" + (b"\0\1" if answer else b"\0\0") + bytes(4) + data[12:end + 5] + answer,
+                              source)
+
+
+@in_mode("b2bua")
+async def a_host_name_that_moves_takes_the_calls_along():
+    async with Resolver("hop.example.net", None) as resolver, Party(SECOND_HOP, user=DEST) as second:
+        hops = f'"sip:hop.example.net:{{port}}{UDP}"'
+        async with World("b2bua", hops=hops, sip=f'\n  dns_servers = [ "127.0.0.1:{resolver.port}" ];') as world:
+            await second.move(port=world.callee.port)
+            # Nobody waits for a name.
+            call = world.caller.invite()
+            assert (await call.final()).status == 503
+            world.record(call.request.call_id, final_status=503)
+            resolver.address = CALLEE
+            for _ in range(100):
+                call = world.caller.invite()
+                with contextlib.suppress(AssertionError):
+                    incoming = await world.callee.incoming(seconds=0.2)
+                    break
+            else:
+                raise AssertionError("never resolved")
+            near, far = await world.answer(call, incoming)
+            resolver.address = SECOND_HOP
+            for _ in range(100):
+                call = world.caller.invite()
+                here, there = (asyncio.ensure_future(party.incoming(call_id=call.request.call_id))
+                               for party in (world.callee, second))
+                await asyncio.wait((here, there), return_when=asyncio.FIRST_COMPLETED)
+                incoming = (here if here.done() else there).result()
+                here.cancel()
+                there.cancel()
+                await refuse(call, incoming)
+                if incoming.party is second:
+                    break
+                await asyncio.sleep(0.2)
+            else:
+                raise AssertionError("its new address is never used")
+            # The call stands, and what the name's server does not say any more is not forgotten.
+            resolver.address = None
+            await near.offer(far)
+            await near.end(far)
+            await asyncio.sleep(6)
+            call = world.caller.invite()
+            await refuse(call, await second.incoming())
+
+
 # ---- nothing to lose ----
 
 
@@ -520,6 +788,109 @@ async def a_damaged_store_costs_no_call_and_is_begun_anew():
         await use(near, far)
 
 
+async def with_long_routes(world):
+    """An established call that takes some 20 KB in the store."""
+    callee = world.callee
+    call = world.caller.invite()
+    incoming = await callee.incoming()
+    routes = [f"<sip:{'x' * 300}@{CALLEE}:{callee.port};lr;hop={i}>" for i in range(60)]
+    response = incoming.respond(200, record_routes=routes)
+    near, far = call.dialog(await call.expect(200)), incoming.dialog(response=response)
+    far.routes = []
+    near.ack()
+    await incoming.acknowledged()
+    return near, far, world.record(near.call_id, final_status=200)["note"]
+
+
+@in_mode("b2bua")
+async def a_full_store_costs_no_call_and_the_record_says_which_do_not_outlive_their_worker():
+    async with World("b2bua", dialogs='store = "dialogs"; size = "1M";') as world:
+        calls, last = [], []
+        for _ in range(100):
+            near, far, note = await with_long_routes(world)
+            if note is None:
+                calls.append((near, far))
+            else:
+                assert note == "the dialog store did not take the call", note
+                last.append((near, far))
+            if len(last) == 4:
+                break
+        assert len(calls) >= 10 and len(last) == 4, (len(calls), len(last))
+        assert re.search("error: the dialog store .*/dialogs cannot be written", world.stirrup.log())
+        await use(*last.pop(), world.caller, world.callee)
+        for near, far in (*last, calls[-1]):
+            await near.offer(far)
+        world.kill_workers()
+        for near, _ in last:
+            await near.send("BYE").expect(481)
+        # When the first one that it had no room for came, nobody knew yet.
+        for near, far in calls[:-1]:
+            await far.offer(near)
+            await near.end(far)
+        near, far, note = await with_long_routes(world)
+        assert note is None, note
+        world.kill_all()
+        await near.offer(far)
+        await use(near, far)
+
+
+@in_mode("b2bua")
+async def a_damaged_record_costs_its_call_alone():
+    def damage():
+        path = world.stirrup.directory / "dialogs/data.mdb"
+        data = path.read_bytes()
+        hit = calls[7][0].call_id.encode()
+        assert hit in data
+        path.write_bytes(data.replace(hit, hit[::-1]))
+
+    async with World("b2bua") as world:
+        calls = [await world.connect() for _ in range(20)]
+        world.kill_all(damage)
+        assert (world.stirrup.directory / "dialogs/data.mdb.damaged-1").exists()
+        assert "is damaged: it is set aside" in world.stirrup.log()
+        for i, (near, far) in enumerate(calls):
+            if i == 7:
+                await near.send("BYE").expect(481)
+            else:
+                await use(near, far)
+
+
+@in_mode("b2bua")
+async def a_store_that_was_cut_short_is_set_aside_and_the_daemon_serves():
+    def damage():
+        path = world.stirrup.directory / "dialogs/data.mdb"
+        os.truncate(path, path.stat().st_size // 4)  # less than its calls take
+
+    async with World("b2bua", tolerant=True) as world:
+        calls = [await world.connect() for _ in range(100)]
+        world.kill_all(damage)
+        assert (world.stirrup.directory / "dialogs/data.mdb.damaged-1").exists()
+        for near, far in calls:
+            bye = near.send("BYE")
+            while not (world.callee.mail_of(far.call_id).items or bye.responses.items):
+                await asyncio.sleep(0.01)
+            if not bye.responses.items:
+                world.callee.mail_of(far.call_id).items[0].respond(200)
+            assert (await bye.final()).status in (200, 481)
+        near, far = await world.connect()
+        world.kill_all()
+        await use(near, far)
+
+@in_mode("b2bua")
+async def a_store_that_is_removed_while_it_is_used_is_made_again():
+    async with World("b2bua", workers=2) as world:
+        await (call := await world.connect())[0].offer(call[1])
+        shutil.rmtree(world.stirrup.directory / "dialogs")
+        for _ in range(8):
+            near, far = await world.connect()
+            await use(near, far)
+            await asyncio.sleep(0.2)
+        calls = [await world.connect() for _ in range(4)]
+        world.kill_all()
+        for near, far in calls:
+            await use(near, far)
+
+
 @in_mode("b2bua")
 async def a_store_that_cannot_be_opened_costs_no_call():
     """Calls pass; that they do not outlive their worker is said in the log."""
@@ -573,4 +944,154 @@ async def an_answer_with_the_call_id_of_another_call_does_not_touch_that_one():
         call.responses.items.clear()
         near, far = await world.answer(call, incoming)
         await use(other_near, other_far)
+        await use(near, far)
+
+
+# ---- time ----
+
+
+async def a_hop_that_never_answers_is_408(world):
+    """Timer B (RFC 3261 section 17.1.1.2): repeated after 0.5, 1, 2, 4, 8 and 16 s, given up after 32."""
+    call = world.caller.invite()
+    incoming = await world.callee.incoming(call_id=call.request.call_id)
+    await asyncio.wait_for(call.tried.wait(), 2)
+    response = await call.final(45)
+    assert response.status == 408 and incoming.repeated in (5, 6), (response, incoming.repeated)
+    world.record(call.request.call_id, final_status=408)
+    # It rings now, for nobody; but a 2xx passes even so (section 16.7, item 5).
+    incoming.respond(180)
+    (await world.callee.cancelled(incoming)).respond(200)
+    await nothing_more(call)
+    far = incoming.accept()
+    near = call.dialog(await call.expect(200))
+    near.ack()
+    await incoming.acknowledged()
+    await near.end(far)
+
+
+async def what_rings_too_long_is_cancelled(world):
+    """Timer C (RFC 3261 section 16.8), which each provisional response begins anew."""
+    call = world.caller.invite()
+    incoming = await world.callee.incoming(call_id=call.request.call_id)
+    for status in (100, 180, 183):
+        incoming.respond(status)
+        await asyncio.sleep(1.0)
+    (await world.callee.cancelled(incoming, 20)).respond(200)
+    assert call.responses.items[-1].status == 183, call.responses.items
+    incoming.respond(487)
+    for status in (180, 183, 487):
+        await call.expect(status)
+    await incoming.acknowledged(None)
+    world.record(call.request.call_id, final_status=487)
+
+
+async def a_callee_that_vanishes_while_it_rings_is_408(world):
+    call = world.caller.invite()
+    incoming = await world.callee.incoming(call_id=call.request.call_id)
+    incoming.respond(180)
+    await call.expect(180)
+    cancelled = await world.callee.cancelled(incoming, 20)
+    response = await call.final(45)
+    assert response.status == 408, response
+    assert cancelled.repeated >= 8, f"the CANCEL was repeated {cancelled.repeated} times"
+    world.record(call.request.call_id, final_status=408)
+
+
+async def a_refusal_is_repeated_until_its_ack(world):
+    """Timers G and H towards a caller that has vanished; timer D towards the callee (RFC 3261 sections 17.2.1, 17.1.1.2)."""
+    call = world.caller.invite()
+    call.acknowledges = False
+    incoming = await world.callee.incoming(call_id=call.request.call_id)
+    incoming.respond(486)
+    await call.expect(486)
+    await incoming.acknowledged(None)
+    for count in (2, 3, 4):
+        incoming.send(incoming.sent[-1])
+        await wait_for(lambda count=count: incoming.acknowledgements == count, 4, "the ACK again")
+    await asyncio.sleep(34)
+    repeated = call.repeated
+    assert 8 <= repeated <= 11, repeated  # and not for each of the callee's
+    await asyncio.sleep(4.5)
+    assert call.repeated == repeated, "it is not given up"
+    incoming.send(incoming.sent[-1])
+    await asyncio.sleep(0.3)
+    assert incoming.acknowledgements == 4, "it is not forgotten"
+    world.record(call.request.call_id, final_status=486)
+
+
+async def a_refusal_whose_ack_has_come_is_not_repeated(world):
+    call = world.caller.invite()
+    incoming = await world.callee.incoming(call_id=call.request.call_id)
+    incoming.respond(486)
+    await call.expect(486)
+    await asyncio.sleep(3)
+    assert call.repeated == 0, call.repeated
+
+
+async def a_request_within_a_call_that_nobody_answers_leaves_nothing(world):
+    """Timer F; no 408 (RFC 4320 section 4.2)."""
+    near, far = await whole_call(world)
+    sent = near.send("INFO")
+    incoming = await far.expect("INFO")
+    await asyncio.sleep(3)
+    sent.repeater.stop()
+    await asyncio.sleep(32)
+    repeated = incoming.repeated
+    assert 8 <= repeated <= 11, repeated
+    incoming.respond(200)
+    await sent.silence()
+    # Another one may be answered late.
+    sent = near.send("INFO")
+    incoming = await far.expect("INFO")
+    await asyncio.sleep(5)
+    incoming.respond(200)
+    await sent.expect(200)
+    await near.end(far)
+
+
+async def a_session_that_is_not_refreshed_is_forgotten(world):
+    """RFC 4028; with a margin of 32 s."""
+    session = "Session-Expires: 1;refresher=uac"
+    calls = [await whole_call(world, [session]) for _ in range(2)]
+    unlimited = await whole_call(world)
+    await asyncio.sleep(12)
+    await (near := calls[0][0]).offer(far := calls[0][1], "UPDATE", [session], answer=b"")
+    await asyncio.sleep(25)
+    await calls[1][0].send("BYE").expect(481)
+    await calls[1][1].send("BYE").expect(481)
+    # The answer to this UPDATE says nothing of a session any more: it is unlimited (RFC 4028 section 7.2).
+    await near.offer(far, "UPDATE")
+    await near.end(far)
+    await unlimited[0].end(unlimited[1])
+
+
+async def whole_call(world, headers=()):
+    call = world.caller.invite(headers=headers)
+    incoming = await world.callee.incoming(call_id=call.request.call_id)
+    far = incoming.accept(headers=headers)
+    near = call.dialog(await call.expect(200))
+    near.ack()
+    await incoming.acknowledged()
+    return near, far
+
+
+async def wait_for(condition, seconds, what):
+    for _ in range(int(seconds / 0.02)):
+        if condition():
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError(f"{what}: not within {seconds} s")
+
+
+@in_mode("b2bua", seconds=120)
+async def time_runs_out():
+    """Half a minute each, so all at a time."""
+    async with World("b2bua", peer='no_answer = "10s";', tolerant=True) as world:
+        await asyncio.gather(
+            a_hop_that_never_answers_is_408(world), what_rings_too_long_is_cancelled(world),
+            a_callee_that_vanishes_while_it_rings_is_408(world), a_refusal_is_repeated_until_its_ack(world),
+            a_refusal_whose_ack_has_come_is_not_repeated(world),
+            a_request_within_a_call_that_nobody_answers_leaves_nothing(world),
+            a_session_that_is_not_refreshed_is_forgotten(world))
+        near, far = await world.connect()
         await use(near, far)

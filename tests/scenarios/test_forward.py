@@ -454,6 +454,49 @@ async def another_secret_is_another_installation():
 
 
 @in_mode("forward")
+async def a_call_goes_on_under_a_new_secret_while_the_old_one_is_read():
+    for service in ("sign", "verify"):
+        async with World("forward", service) as world:
+            directory = world.stirrup.directory
+
+            def change():
+                os.rename(directory / "secret", directory / "secret.old")
+                world.stirrup.write_config(sip='\n  previous_secret_file = "secret.old";')
+
+            calls = [await world.connect() for _ in range(2)]
+            ringing = [await world.ring() for _ in range(2)]
+            world.restart(change)
+            assert (directory / "secret").read_bytes() != (directory / "secret.old").read_bytes()
+            # What was asked before the restart is answered after it.
+            near, far = await world.answer(*ringing[0])
+            await carry_on(world, near, far, 0)
+            call, incoming = ringing[1]
+            incoming.respond(603, "Network Blocked")
+            await call.expect(603)
+            incoming.repeaters[None].stop()  # the branch of its ACK comes from the new secret
+            for i, (near, far) in enumerate(calls):
+                await carry_on(world, near, far, i)
+            # New ones begin under the new one.
+            near, far = await world.connect()
+            world.restart(lambda: world.stirrup.write_config(sip=""))
+            await carry_on(world, near, far, 1)
+
+
+@in_mode("forward")
+async def without_the_old_secret_calls_of_before_it_are_nobodys():
+    async with World("forward") as world:
+        near, far = await world.connect()
+        call, incoming = await world.ring()
+        world.restart(lambda: os.unlink(world.stirrup.directory / "secret"))
+        await near.send("BYE").expect(481)
+        await far.send("BYE").expect(481)
+        incoming.send(incoming.build(183, tag="callee"))
+        await call.silence()
+        near, far = await world.connect()
+        await carry_on(world, near, far, 0)
+
+
+@in_mode("forward")
 async def a_worker_killed_between_two_repeats_costs_no_call():
     """The INVITE, lost with the worker, comes again."""
     async with World("forward", workers=1) as world:

@@ -375,6 +375,78 @@ async def refusals_come_back_as_they_are(mode, service):
                 world.record(call.request.call_id, final_status=status)
 
 
+def signature_of(request):
+    return request["Identity"].split(";")[0].split(".")[2]
+
+
+@scenario(modes=STIRRUP_MODES, services=("sign",))
+async def a_reason_about_our_own_token_ends_here_and_is_recorded(mode, service):
+    """RFC 9410 section 7."""
+    async with World(mode, service) as world:
+        others = ['Reason: STIR;cause=436;text="Bad Identity Info";ppi="..' + "A" * 86 + '"', "Reason: STIR;cause=438",
+                  'Reason: Q.850;cause=21;text="ppi=.."']
+        for status in (436, 603):
+            call = world.caller.invite()
+            incoming = await world.callee.incoming()
+            signature, token = signature_of(incoming.request), incoming.request["Identity"].split(";")[0]
+            own = [f'Reason: STIR;cause=436;text="Bad Identity Info";ppi="..{signature}"',
+                   f'reason : stir ; cause=438 ;  PPI = "{token}"', f"Reason: STIR;ppi=..{signature}"]
+            for step in (183, status):
+                incoming.respond(step, headers=[own[0], others[0], own[1], *others[1:], own[2],
+                                                f'Reason: SIP;cause=600, STIR;cause=436;ppi="..{signature}", Q.850;cause=16'])
+                response = await call.expect(step)
+                lines = [line for name, _, line in response.lines if name.lower() == "reason"]
+                assert lines == [*others, "Reason: SIP;cause=600, Q.850;cause=16"], lines
+            await incoming.acknowledged(None)
+            record = world.record(call.request.call_id, final_status=status, rejected_by=f"{CALLEE}:{world.callee.port}")
+            assert record["rejection"].startswith(f"{status} ") and own[0] in record["rejection"], record
+        # A call that is accepted all the same.
+        call = world.caller.invite()
+        incoming = await world.callee.incoming()
+        incoming.respond(200, headers=[f'Reason: STIR;cause=436;ppi="..{signature_of(incoming.request)}"'])
+        response = await call.expect(200)
+        assert not response.has("Reason"), response
+        near, far = call.dialog(response), incoming.dialog()
+        near.ack()
+        await incoming.acknowledged()
+        record = world.record(near.call_id, final_status=200, rejected_by=None, rejection=None)
+        await near.end(far)
+
+
+@scenario(modes=STIRRUP_MODES)
+async def rejections_pass_are_recorded_and_counted_in_the_log(mode, service):
+    cases = ((403, "Stale Date", []), (428, "Use Identity Header", []), (436, "Bad Identity Info", []),
+             (437, "Unsupported Credential", ['Reason: STIR;cause=437;text="Unsupported Credential"']),
+             (438, "Invalid Identity Header", []),
+             (603, "Network Blocked", ['Reason: SIP;cause=603;text="v=analytics1;url=https://x.example"',
+                                       "Call-Info: <https://x.example/card>;purpose=jwscard"]),
+             (607, "Unwanted", []), (608, "Rejected", ["Call-Info: <https://x.example/card>;purpose=jwscard"]))
+    async with World(mode, service) as world:
+        by = f"{CALLEE}:{world.callee.port}"
+        for times in (1, 2, 3, 4):
+            for status, phrase, headers in cases:
+                call = world.caller.invite()
+                incoming = await world.callee.incoming()
+                sent = incoming.respond(status, phrase, headers, b"why", contact=False)
+                world.check_response(sent, await call.expect(status))
+                await incoming.acknowledged(None)
+                reasons = "".join(f"; {line}" for line in headers if line.startswith("Reason"))
+                record = world.record(call.request.call_id, final_status=status, rejected_by=by, note=None)
+                assert record["rejection"] == f"{status} {phrase}{reasons}", record
+                if times != 3:
+                    world.stirrup.wait_for_log(f"next hop {by}: {status} {phrase}{reasons} (peer under-test, {times} times ")
+        assert " 3 times with" not in world.stirrup.log(), "not each one is worth a line"
+        # Nobody's judgement of the caller.
+        for status in (404, 486, 480):
+            call = world.caller.invite()
+            incoming = await world.callee.incoming()
+            incoming.respond(status)
+            await call.expect(status)
+            await incoming.acknowledged(None)
+            world.record(call.request.call_id, final_status=status, rejected_by=by)
+            assert f"{by}: {status}" not in world.stirrup.log()
+
+
 @scenario()
 async def a_cancel_before_any_response_ends_the_call(mode, service):
     async with World(mode, service) as world:
@@ -640,6 +712,26 @@ async def a_call_that_has_ended_is_over(mode, service):
         if mode != "b2bua":
             (await far.expect("INFO")).respond(481)  # nobody but the end knows
         await sent.expect(481)
+
+
+@scenario(modes=STIRRUP_MODES, services=("sign",))
+async def a_call_that_is_older_than_any_is_forgotten(mode, service):
+    """dialogs.max_age; of a call with state, since it was last refreshed."""
+    async with World(mode, service, dialogs='store = "dialogs"; max_age = "10s";') as world:
+        old, refreshed = await world.connect(), await world.connect()
+        await asyncio.sleep(6)
+        for near, far in (old, refreshed):
+            await near.ask(far, "INFO")
+        await refreshed[1].offer(refreshed[0])
+        await asyncio.sleep(6)
+        for one, other in (old, old[::-1]):
+            await one.send("INFO").expect(481)
+        if mode == "b2bua":
+            await refreshed[0].end(refreshed[1])
+        else:
+            await refreshed[0].send("BYE").expect(481)
+        near, far = await world.connect()
+        await near.end(far)
 
 
 @scenario(modes=STIRRUP_MODES, services=("sign",))

@@ -127,6 +127,16 @@ static enum fetches_answer want(struct fetches *fetches, const char *host, unsig
 	return want_within(fetches, host, number, LATER_US);
 }
 
+/* So that it is no new host any more. */
+static void make_answer(struct fetches *fetches, const char *host)
+{
+	char url[64];
+
+	assert_int_equal(want(fetches, host, 800), FETCHES_WAIT);
+	snprintf(url, sizeof url, "%s/800", host);
+	finish(url, false);
+}
+
 /* Three failures in a row. */
 static void make_fail(struct fetches *fetches, const char *host)
 {
@@ -158,6 +168,8 @@ static void test_caps_in_all_and_for_each_host(void **state)
 {
 	struct fetches *fetches = *state;
 
+	for (const char *host = "a\0b\0c\0d\0e\0"; *host != '\0'; host += 2)
+		make_answer(fetches, host);
 	for (unsigned i = 0; i < 5; i++)
 		want(fetches, "a", i);
 	assert_int_equal(held_count, 2);
@@ -206,7 +218,8 @@ static void test_queue_has_an_end(void **state)
 	assert_int_equal(want(fetches, "a", 1000), FETCHES_BUSY);
 	/* Who joins takes no place. */
 	assert_int_equal(want(fetches, "a", 1), FETCHES_WAIT);
-	for (unsigned i = 0; i < 6 + FETCHES_QUEUE_MAX - FETCHES_QUEUE_MAX_PER_HOST; i++) {
+	/* Six run, as new hosts leave a quarter of the places. */
+	for (unsigned i = 0; i < 4 + FETCHES_QUEUE_MAX - FETCHES_QUEUE_MAX_PER_HOST; i++) {
 		snprintf(host, sizeof host, "h%u", i);
 		assert_int_equal(want(fetches, host, 1), FETCHES_WAIT);
 	}
@@ -300,6 +313,10 @@ static void test_hosts_that_fail_leave_room_for_the_others(void **state)
 		snprintf(url, sizeof url, "%s/1", host);
 		finish(url, true);
 	}
+	for (unsigned i = 0; i < 4; i++) {
+		snprintf(host, sizeof host, "good%u", i);
+		make_answer(fetches, host);
+	}
 	for (unsigned i = 0; i < 20; i++) {
 		snprintf(host, sizeof host, "bad%u", i);
 		assert_int_equal(want(fetches, host, 2), FETCHES_WAIT);
@@ -319,7 +336,7 @@ static void test_hosts_that_fail_leave_room_for_the_others(void **state)
 	assert_int_equal(held_count, 4);
 	while (held_count > 0)
 		finish(held[0].url, false);
-	assert_int_equal(started, 20 + 20 + 4);
+	assert_int_equal(started, 20 + 4 + 20 + 4);
 }
 
 static void test_thousands_of_failing_hosts_are_forgotten_in_turn(void **state)
@@ -327,6 +344,7 @@ static void test_thousands_of_failing_hosts_are_forgotten_in_turn(void **state)
 	struct fetches *fetches = *state;
 	char host[32], url[64];
 
+	make_answer(fetches, "known");
 	for (unsigned i = 0; i < 20000; i++) {
 		snprintf(host, sizeof host, "bad%u", i);
 		assert_int_equal(want(fetches, host, 1), FETCHES_WAIT);
@@ -334,6 +352,14 @@ static void test_thousands_of_failing_hosts_are_forgotten_in_turn(void **state)
 		finish(url, i % 100 != 0);
 		told_count = 0;
 	}
+	/* And not the one that answers. */
+	for (unsigned i = 0; i < 8; i++) {
+		snprintf(host, sizeof host, "new%u", i);
+		assert_int_equal(want(fetches, host, 1), FETCHES_WAIT);
+	}
+	assert_int_equal(held_count, 6);
+	assert_int_equal(want(fetches, "known", 1), FETCHES_WAIT);
+	assert_true(is_running("known/1"));
 }
 
 static void test_without_memory_or_descriptors(void **state)
@@ -391,39 +417,67 @@ static void test_a_host_that_is_left_alone_costs_no_budget(void **state)
 	assert_int_equal(want_for(fetches, PEER, "b", 1, LATER_US), FETCHES_OVER_BUDGET);
 }
 
-/* Silent hosts, say. */
-static void test_a_peer_leaves_room_for_the_others(void **state)
+/* Silent ones, say. */
+static void want_of_new_hosts(struct fetches *fetches, unsigned count)
 {
-	struct fetches *fetches = *state;
 	char host[16];
 
-	for (unsigned i = 0; i < 20; i++) {
+	for (unsigned i = 0; i < count; i++) {
 		snprintf(host, sizeof host, "h%u", i);
 		assert_int_equal(want_for(fetches, PEER, host, 1, LATER_US), FETCHES_WAIT);
 	}
-	assert_int_equal(held_count, 6);
+}
+
+static void test_a_peer_leaves_room_for_the_others(void **state)
+{
+	struct fetches *fetches = *state;
+	char url[16];
+
+	want_of_new_hosts(fetches, 20);
+	assert_int_equal(held_count, 4);
 	assert_int_equal(want_for(fetches, OTHER_PEER, "a", 1, LATER_US), FETCHES_WAIT);
 	assert_int_equal(want(fetches, "b", 1), FETCHES_WAIT);
 	assert_true(is_running("a/1"));
 	assert_true(is_running("b/1"));
 	finish("h0/1", false);
-	assert_true(is_running("h6/1"));
+	assert_true(is_running("h4/1"));
 	for (unsigned i = 1; i < 20; i++) {
-		snprintf(host, sizeof host, "h%u/1", i);
-		finish(host, true);
+		snprintf(url, sizeof url, "h%u/1", i);
+		finish(url, true);
 	}
 	assert_int_equal(held_count, 2);
+}
+
+static void test_hosts_that_answered_go_before_new_ones(void **state)
+{
+	struct fetches *fetches = *state;
+
+	make_answer(fetches, "known");
+	want_of_new_hosts(fetches, 20);
+	want(fetches, "a", 1);
+	want(fetches, "b", 1);
+	want(fetches, "c", 1);
+	assert_int_equal(held_count, 6);
+	/* Of that peer, too. */
+	assert_int_equal(want_for(fetches, PEER, "known", 1, LATER_US), FETCHES_WAIT);
+	assert_int_equal(want(fetches, "known", 2), FETCHES_WAIT);
+	assert_true(is_running("known/1"));
+	assert_true(is_running("known/2"));
+	/* One failure, and it is among the others. */
+	finish("known/1", true);
+	finish("known/2", true);
+	assert_int_equal(want(fetches, "known", 3), FETCHES_WAIT);
+	assert_false(is_running("known/3"));
+	finish("h0/1", true);
+	assert_true(is_running("c/1") || is_running("h4/1"));
+	assert_false(is_running("known/3"));
 }
 
 static void test_a_peer_leaves_places_in_the_queue(void **state)
 {
 	struct fetches *fetches = *state;
-	char host[16];
 
-	for (unsigned i = 0; i < 6 + FETCHES_QUEUE_MAX_PER_PEER; i++) {
-		snprintf(host, sizeof host, "h%u", i);
-		assert_int_equal(want_for(fetches, PEER, host, 1, LATER_US), FETCHES_WAIT);
-	}
+	want_of_new_hosts(fetches, 4 + FETCHES_QUEUE_MAX_PER_PEER);
 	assert_int_equal(want_for(fetches, PEER, "last", 1, LATER_US), FETCHES_OVER_BUDGET);
 	assert_int_equal(want_for(fetches, OTHER_PEER, "last", 1, LATER_US), FETCHES_WAIT);
 	assert_true(is_running("last/1"));
@@ -459,6 +513,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_a_peer_has_a_budget, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_host_that_is_left_alone_costs_no_budget, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_peer_leaves_room_for_the_others, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_hosts_that_answered_go_before_new_ones, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_peer_leaves_places_in_the_queue, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_single_place_is_for_any_peer, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_without_memory_or_descriptors, setup, teardown),

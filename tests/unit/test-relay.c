@@ -83,7 +83,7 @@ static bool begin(enum relay_kind kind, const char *method, size_t body_length, 
 		plan.path.connection = (tport_t *)&worker;
 		open_paths++;
 	}
-	if (relay_begin(&worker, &plan))
+	if (relay_begin(&worker, &plan) == RELAY_BEGUN)
 		return true;
 	__wrap_reply_path_close(&plan.path);
 	return false;

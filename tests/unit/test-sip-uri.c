@@ -56,7 +56,8 @@ static void reads_every_form(void **state)
 static void refuses_what_is_none(void **state)
 {
 	static const char *const uris[] = { "", "s", "sip", "sip:", "sips:", "sip:@", "sip:a@", "sip:;lr", "sip::5060",
-		"sip:a@:5060", "sip:[", "sip:[2001:db8::1", "sip:[::1]x", "sip:a@?b", "tel:+12155551212", "http://host",
+		"sip:a@:5060", "sip:[", "sip:[2001:db8::1", "sip:[::1]x", "sip:a@?b", "sip:@host", "sip:@host;x=a@elsewhere",
+		"tel:+12155551212", "http://host",
 		"<sip:host>", " sip:host", "sip2:host", "urn:service:sos" };
 	struct sip_uri uri;
 
@@ -180,6 +181,7 @@ static void moves_to_another_host(void **state)
 		{ "sips:a:pw@us", "sips:a:pw@192.0.2.9:5060" },
 		{ "sip:a@us;transport=tcp;x=1;maddr=203.0.113.1;user=phone", "sip:a@192.0.2.9:5060;x=1;user=phone" },
 		{ "sip:a@us;TRANSPORT=tls;MADDR=x", "sip:a@192.0.2.9:5060" },
+		{ "sip:a@us;maddr =x; Transport = tcp;x", "sip:a@192.0.2.9:5060;x" },
 		{ "sip:a@us;transport;maddr", "sip:a@192.0.2.9:5060" },
 		{ "sip:a@us;transports=1;xmaddr=2", "sip:a@192.0.2.9:5060;transports=1;xmaddr=2" },
 		{ "sip:a@us;;x", "sip:a@192.0.2.9:5060;;x" },
