@@ -22,6 +22,7 @@
 #define ROUTES_MAX 128
 #define ROUTES_BYTES 32768
 #define EARLY_MARGIN_S 60
+#define NAMED_CALLS_MAX 64
 #define SESSION_MARGIN_S 32        /* RFC 4028 section 10: what a late refresh is granted */
 
 static struct sip_edit edit;
@@ -139,20 +140,37 @@ void b2bua_put_contact(struct writer *writer, const struct relay *relay)
 
 /* --- Calls that are named by other calls' messages --- */
 
-static bool translate(struct span call_id, struct span one_tag, struct span other_tag, struct span *other, void *context)
+struct naming {
+	struct worker *worker;
+	unsigned left; /* a message may be nothing but Call-IDs: after so many they pass as they are */
+};
+
+static bool find_other_call_id(struct worker *worker, struct span call_id, struct span one_tag, struct span other_tag,
+	struct span *other)
 {
-	struct worker *worker = context;
-	static char text[1024];
 	struct dialog_key key;
 	struct dialog dialog;
 
+	if (one_tag.length == 0 && other_tag.length == 0)
+		return dialogs_other_call_id(worker->dialogs, call_id, other);
 	dialog_key(&key, call_id, one_tag, other_tag);
 	if (!dialogs_find(worker->dialogs, &key, &dialog))
 		return false;
 	*other = dialog.caller.call_id;
 	if (other->length == call_id.length && memcmp(other->at, call_id.at, call_id.length) == 0)
 		*other = dialog.callee.call_id;
-	if (!span_copy(text, sizeof text, *other))
+	return true;
+}
+
+static bool translate(struct span call_id, struct span one_tag, struct span other_tag, struct span *other, void *context)
+{
+	struct naming *naming = context;
+	static char text[1024];
+
+	if (naming->left == 0)
+		return false;
+	naming->left--;
+	if (!find_other_call_id(naming->worker, call_id, one_tag, other_tag, other) || !span_copy(text, sizeof text, *other))
 		return false;
 	*other = span_of(text);
 	return true;
@@ -166,6 +184,7 @@ static bool names_calls(enum header_kind kind)
 
 static void translate_ids(struct worker *worker, const struct sip_head *message)
 {
+	struct naming naming = { worker, NAMED_CALLS_MAX };
 	char text[2048];
 
 	for (size_t i = 0; i < message->count; i++) {
@@ -173,7 +192,7 @@ static void translate_ids(struct worker *worker, const struct sip_head *message)
 
 		if (names_calls(message->lines[i].kind) &&
 			dialog_ids_replace(&changed, text, sizeof text, message->lines[i].kind, message->lines[i].value,
-				translate, worker))
+				translate, &naming))
 			sip_edit_replace(&edit, i, changed);
 	}
 }
@@ -269,6 +288,8 @@ void b2bua_invite(struct worker *worker, struct call *call, const struct call_ou
 	call_record_pending(worker, call, outcome, plan.record);
 	switch (relay_begin(worker, &plan)) {
 	case RELAY_BEGUN:
+		if (plan.far_call_id.length > 0)
+			dialogs_pair(worker->dialogs, basics.call_id, plan.far_call_id);
 		call->path.connection = NULL;
 		call_release(call);
 		break;

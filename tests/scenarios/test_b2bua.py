@@ -238,6 +238,56 @@ async def call_id_new_translates_what_is_replied_to():
 
 
 @in_mode("b2bua")
+async def call_id_new_translates_what_is_replied_to_when_that_is_over():
+    """It mostly is, and often nobody has answered (RFC 3261 section 20.21)."""
+    async with World("b2bua", peer='call_id = "new";') as world:
+        over = []
+        for status in (486, 603):
+            call = world.caller.invite()
+            incoming = await world.callee.incoming()
+            incoming.respond(status)
+            await call.expect(status)
+            await incoming.acknowledged(None)
+            over.append((call.request.call_id, incoming.request.call_id))
+        call, incoming = await world.ring()
+        cancel = call.cancel()
+        (await world.callee.cancelled(incoming)).respond(200)
+        await cancel.expect(200)
+        incoming.respond(487)
+        await call.expect(487)
+        await incoming.acknowledged(None)
+        over.append((call.request.call_id, incoming.request.call_id))
+        near, far = await world.connect()  # with which what is not written yet is, too
+        await near.end(far)
+        over.append((near.call_id, far.call_id))
+        for killed in range(2):
+            if killed:
+                world.kill_all()
+            for side in range(2):  # by what the caller knows, and by what the callee knows
+                call = world.caller.invite(headers=[f"In-Reply-To: {', '.join(ids[side] for ids in over)}"])
+                incoming = await world.callee.incoming()
+                assert incoming.request.items("In-Reply-To") == [ids[1 - side] for ids in over], (incoming, over)
+                incoming.respond(486)
+                await call.expect(486)
+                await incoming.acknowledged(None)
+
+
+@in_mode("b2bua")
+async def a_list_of_call_ids_without_end_costs_little():
+    """Translated as far as it may go, and then passed."""
+    async with World("b2bua", peer='call_id = "new";', near="tcp", far="tcp") as world:
+        near, far = await world.connect()
+        value = ",".join([near.call_id] + [f"{i}@x" for i in range(5000)])
+        call = world.caller.invite(headers=[f"In-Reply-To: {value}", f"In-Reply-To: {near.call_id}"])
+        incoming = await world.callee.incoming()
+        assert len(incoming.request.items("In-Reply-To")) == 5002
+        incoming.respond(486)
+        await call.expect(486)
+        await incoming.acknowledged(None)
+        await near.end(far)
+
+
+@in_mode("b2bua")
 async def a_replaces_passes_as_it_is_by_default():
     async with World("b2bua") as world:
         near, far = await world.connect()
