@@ -180,6 +180,22 @@ def test_two_hundred_calls_for_one_cold_url_are_one_fetch():
         assert {record["cache"] for record in burst.records().values()} == {"miss"}
 
 
+def test_a_fetch_that_is_longer_than_calls_wait_serves_those_that_came_later():
+    with Inbound(fetch='deadline = "6s";', verification='call_deadline = "1s";') as inbound, \
+            inbound.stirrup.client(PLAIN) as client:
+        burst = Burst(inbound, client)
+        identity = inbound.identity(x5u=inbound.host.url("/wait/3000/alpha.pem"))
+        calls = [burst.send(identity)]
+        for _ in range(9):
+            time.sleep(0.3)
+            calls.append(burst.send(identity))
+        burst.receive(3)
+        records = burst.records()
+        assert records[calls[0]]["reason"] == "fetcher_timeout", records[calls[0]]
+        assert records[calls[-1]]["result"] == "passed", records[calls[-1]]
+        assert inbound.host.requests("/wait/3000/alpha.pem") == 1
+
+
 def test_one_fetch_serves_the_calls_of_all_workers():
     with Inbound(workers=2) as inbound:
         x5u = inbound.host.url("/wait/500/alpha.pem")
