@@ -579,7 +579,7 @@ class Party:
     def __init__(self, host, *, user=OWN, transport="udp", server=None, port=0, user_parameters=""):
         self.host, self.user, self.transport, self.server, self.first_port = host, user, transport, server, port
         self.user_parameters = user_parameters
-        self.endpoints, self.connections, self.tasks = [], {}, set()
+        self.endpoints, self.connections, self.accepted, self.tasks = [], {}, [], set()
         self.outgoing, self.requests, self.answered, self.mail = {}, {}, {}, {}
         self.new_calls, self.unexpected, self.on_call = Mailbox(), [], None
         # Of no call of ours: what a stateless hop has answered itself, it may still send on the ACK of.
@@ -600,7 +600,7 @@ class Party:
         for incoming in self.requests.values():
             for repeater in incoming.repeaters.values():
                 repeater.stop()
-        for writer in self.connections.values():
+        for writer in (*self.connections.values(), *self.accepted):
             with contextlib.suppress(OSError, RuntimeError):
                 writer.close()
         for endpoint in self.endpoints:
@@ -693,6 +693,7 @@ class Party:
     # -- receiving --
 
     async def serve_stream(self, reader, writer):
+        self.accepted.append(writer)
         self.spawn(self.read_stream(reader, writer))
 
     async def read_stream(self, reader, writer):

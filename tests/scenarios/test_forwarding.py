@@ -1,11 +1,13 @@
 """What both ways to forward have in common: a whole call passes, and arrives as it was sent."""
 
 import asyncio
+import contextlib
 import re
 
-from forwarding import (CALLEE, CALLEE_MOVED, CALLER, CALLER_MOVED, OTHER_PEER, STIRRUP_MODES, STRANGER, World, scenario)
-from harness import DEST, OWN
-from parties import SDP, Message, Uri, build
+from forwarding import (CALLEE, CALLEE_MOVED, CALLER, CALLER_MOVED, OTHER_PEER, SECOND_HOP, STIRRUP_MODES, STRANGER, World,
+                        scenario)
+from harness import DEST, OWN, free_port
+from parties import SDP, Message, Party, Uri, build, hostport, uri_of
 
 NULS = bytes(range(256)) + b"\0\r\n\r\nSIP/2.0 200 OK\r\n\r\n\0"
 MULTIPART = (b"--b\r\nContent-Type: application/sdp\r\n\r\n" + SDP + b"\r\n--b\r\nContent-Type: application/isup;version=ansi\r\n"
@@ -813,6 +815,188 @@ async def transports_and_address_families_mix(mode, service):
             raise AssertionError(f"{near} {near_host} to {far} {far_host}: {fault}") from fault
 
 
+@scenario(modes=STIRRUP_MODES, services=("sign",))
+async def each_call_uses_the_listeners_that_it_can(mode, service):
+    """It leaves by the one that it came by, or the first of its hop's kind; the other side is always spoken to from there."""
+    p, q = free_port(), free_port()
+    more = f', "udp:127.0.0.5:{p}", "tcp:127.0.0.5:{p}", "udp:[::1]:{q}", "tcp:[::1]:{q}", "udp:127.0.0.5:{q}"'
+    for far, far_host in (("udp", CALLEE), ("tcp", CALLEE), ("udp", "::1")):
+        async with World(mode, service, far=far, far_host=far_host, more_listeners=more, more_near=["::1"]) as world:
+            first = ("::1" if far_host == "::1" else "127.0.0.1", world.port)
+            for transport, host, server in (
+                    ("udp", CALLER, ("127.0.0.1", world.port)), ("udp", CALLER, ("127.0.0.5", p)),
+                    ("udp", CALLER, ("127.0.0.5", q)), ("tcp", CALLER, ("127.0.0.5", p)), ("udp", "::1", ("::1", q)),
+                    ("tcp", "::1", ("::1", q)), ("udp", CALLER, ("127.0.0.1", world.port))):
+                stays = transport == far and (":" in host) == (":" in far_host)
+                leaves = server if stays else first
+                async with Party(host, transport=transport, server=server) as caller:
+                    await one_call(world, mode, caller, server, leaves, (transport, server), (far, leaves))
+
+
+async def one_call(world, mode, caller, server, leaves, near_side, far_side):
+    """near_side, far_side: the transport and the place that the one and the other side has to speak to."""
+    tcp = caller.transport == "tcp", world.callee.transport == "tcp"
+    call = caller.invite()
+    incoming = await world.callee.incoming()
+    request = incoming.request
+    assert f"/{far_side[0].upper()} {hostport(*leaves)};" in request.items("Via")[0], request
+    assert tcp[1] or request.source[:2] == leaves, request.source
+    if mode == "forward":
+        routes = [Uri(uri_of(item)) for item in request.items("Record-Route")]
+        assert [(uri.transport, (uri.host, uri.port)) for uri in routes] == (
+            [far_side] if near_side == far_side else [far_side, near_side]), request
+    else:
+        contact = Uri(request.contact)
+        assert (contact.transport, (contact.host, contact.port)) == far_side, request
+    incoming.respond(180)
+    response = await call.expect(180)
+    assert response.source[:2] == server, response.source
+    far = incoming.accept()
+    response = await call.expect(200)
+    assert response.source[:2] == server, response.source
+    near = call.dialog(response)
+    if mode == "b2bua":
+        contact = Uri(near.target)
+        assert (contact.transport, (contact.host, contact.port)) == near_side, response
+    near.ack()
+    ack = await incoming.acknowledged()
+    assert tcp[1] or ack.source[:2] == leaves, ack.source
+    for method in ("INFO", "UPDATE"):
+        asked, answer = await far.ask(near, method)
+        assert tcp[0] or asked.source[:2] == server, asked.source
+        assert tcp[1] or answer.source[:2] == leaves, answer.source
+        asked, answer = await near.ask(far, method)
+        assert tcp[1] or asked.source[:2] == leaves, asked.source
+        assert answer.source[:2] == server, answer.source
+    await far.end(near)
+
+
+# ---- connections ----
+
+
+@scenario(modes=STIRRUP_MODES, services=("sign",))
+async def responses_find_the_worker_that_has_the_callers_connection(mode, service):
+    async with World(mode, service, near="tcp", far="udp", workers=3) as world:
+        async with contextlib.AsyncExitStack() as stack:
+            callers = [await stack.enter_async_context(world.party(CALLER, transport="tcp")) for _ in range(8)]
+            await asyncio.gather(*(by_tcp(world, caller, i) for i in range(5) for caller in callers))
+        assert len(world.stirrup.wait_for_records(40)) == 40
+
+
+async def by_tcp(world, caller, i):
+    call = caller.invite()
+    incoming = await world.callee.incoming(call_id=call.request.call_id)
+    incoming.respond(183)
+    await call.expect(183)
+    if i == 0:
+        cancel = call.cancel()
+        (await world.callee.cancelled(incoming)).respond(200)
+        await cancel.expect(200)
+        incoming.respond(487)
+        await call.expect(487)
+        await incoming.acknowledged(None)
+        return
+    near, far = await world.answer(call, incoming)
+    await near.offer(far)
+    await far.offer(near, "UPDATE")
+    await (near.end(far) if i % 2 else far.end(near))
+
+
+@scenario(modes=STIRRUP_MODES, services=("sign",))
+async def a_connection_that_was_closed_in_a_call_is_made_again(mode, service):
+    async with World(mode, service, near="tcp", far="tcp") as world:
+        call, incoming = await world.ring()
+        near, far = await world.answer(call, incoming)
+        for _ in range(3):
+            for connection in (incoming.request.by, *world.caller.connections.values(), *world.callee.connections.values()):
+                connection.close()
+            world.caller.connections.clear()
+            world.callee.connections.clear()
+            await asyncio.sleep(0.1)
+            await near.offer(far)
+            asked, _ = await far.ask(near, "INFO")
+            asked.by.close()
+            await asyncio.sleep(0.1)
+            await far.offer(near)
+        # Nobody there any more.
+        world.callee.here.tcp.close()
+        await world.callee.here.tcp.wait_closed()
+        for connection in world.callee.accepted:
+            connection.close()
+        await asyncio.sleep(0.1)
+        for method in ("INFO", "UPDATE", "INVITE", "BYE"):
+            await near.send(method).expect(503)
+
+
+@scenario(modes=STIRRUP_MODES, services=("sign",))
+async def a_callee_that_closes_its_connection_while_it_rings_answers_by_another(mode, service):
+    """RFC 3261 section 18.2.2."""
+    async with World(mode, service, far="tcp") as world:
+        call, incoming = await world.ring()
+        incoming.request.by.close()
+        await asyncio.sleep(0.2)
+        _, again = await asyncio.open_connection("127.0.0.1", world.port, local_addr=(CALLEE, 0))
+        incoming.answer_by = again.write
+        near, far = await world.answer(call, incoming)
+        await near.offer(far)
+        await far.end(near)
+        again.close()
+
+
+@scenario(modes=STIRRUP_MODES, services=("sign",))
+async def a_caller_that_closes_its_connection_while_it_rings_harms_nobody(mode, service):
+    async with World(mode, service, near="tcp", tolerant=True) as world:
+        worker = world.stirrup.child("worker 0")
+        for status in (486, 200):
+            call, incoming = await world.ring()
+            for connection in world.caller.connections.values():
+                connection.close()
+            world.caller.connections.clear()
+            await asyncio.sleep(0.1)
+            incoming.respond(status)
+            await asyncio.sleep(0.7)
+            for repeater in incoming.repeaters.values():
+                repeater.stop()
+        world.caller.unexpected.clear()
+        near, far = await world.connect()
+        await near.end(far)
+        assert world.stirrup.child("worker 0") == worker
+
+
+@scenario(modes=STIRRUP_MODES, services=("sign",))
+async def requests_within_a_call_may_come_over_the_connection_that_we_made(mode, service):
+    async with World(mode, service, far="tcp", workers=3) as world:
+        for _ in range(6):
+            call, incoming = await world.ring()
+            near, far = await world.answer(call, incoming)
+            world.callee.connections[far.request("INFO")[1][:2]] = incoming.request.by
+            await far.offer(near)
+            await far.ask(near, "INFO", body=NULS)
+            await near.offer(far, "UPDATE")
+            await far.end(near)
+
+
+@scenario(modes=STIRRUP_MODES, services=("sign",))
+async def a_long_invite_that_came_by_tcp_leaves_by_it_where_the_hop_takes_it(mode, service):
+    """RFC 3261 section 18.1.1."""
+    for listens in (True, False):
+        async with World(mode, service, near="tcp", hop="") as world:
+            if not listens:
+                world.callee.here.tcp.close()
+                await world.callee.here.tcp.wait_closed()
+            call = world.caller.invite(body=b"x" * 2000)
+            incoming = await world.callee.incoming()
+            assert incoming.request.tcp == listens and incoming.request.body == b"x" * 2000, incoming
+            if mode == "forward":
+                routes = [Uri(uri_of(item)).transport for item in incoming.request.items("Record-Route")]
+                assert routes == (["tcp"] if listens else ["udp", "tcp"]), incoming
+            world.check_invite(call.request, incoming.request)
+            near, far = await world.answer(call, incoming)
+            await near.offer(far)
+            await far.offer(near)
+            await near.end(far)
+
+
 @scenario(modes=STIRRUP_MODES)
 async def bad_responses_touch_no_other_call(mode, service):
     async with World(mode, service, tolerant=True) as world:
@@ -919,3 +1103,255 @@ async def options_is_answered_and_not_sent_on(mode, service):
         options = world.caller.send(world.caller.request("OPTIONS", f"sip:127.0.0.1:{world.port}"))
         await options.expect(200)
         await world.callee.silence(0.2)
+
+
+# ---- a reload, a stop ----
+
+
+@scenario(modes=STIRRUP_MODES)
+async def a_reload_with_another_next_hop_moves_new_calls_alone(mode, service):
+    async with World(mode, service, workers=2) as world, Party(SECOND_HOP, user=DEST) as second:
+        standing = [await world.connect() for _ in range(2)]
+        ringing = [await world.ring() for _ in range(4)]
+        world.hops = f'"sip:{SECOND_HOP}:{second.port};transport=udp"'
+        await world.reload()
+        second.server = ("127.0.0.1", world.port)
+        call = world.caller.invite()
+        incoming = await second.incoming()
+        world.check_invite(call.request, incoming.request)
+        near, far = await world.answer(call, incoming)
+        await near.offer(far)
+        await far.end(near)
+        # The one before is in far_side.
+        for call, incoming in ringing[:2]:
+            standing.append(await world.answer(call, incoming))
+        for near, far in standing:
+            await world.callee.move()
+            await far.offer(near)
+            await near.offer(far, "UPDATE")
+            await near.end(far)
+        call, incoming = ringing[2]
+        cancel = call.cancel()
+        (await world.callee.cancelled(incoming)).respond(200)
+        await cancel.expect(200)
+        incoming.respond(487)
+        await call.expect(487)
+        await incoming.acknowledged(None)
+        call, incoming = ringing[3]
+        incoming.respond(486)
+        await call.expect(486)
+        await incoming.acknowledged(None)
+        await second.silence(0.1)
+
+
+@scenario(modes=STIRRUP_MODES, services=("sign",))
+async def a_call_whose_next_hop_is_listed_no_more_gets_a_clear_answer(mode, service):
+    async with World(mode, service, far_host="127.0.0.70", tolerant=True) as world, Party(CALLEE, user=DEST) as other:
+        near, far = await world.connect()
+        call, incoming = await world.ring()
+        world.hops = f'"sip:{CALLEE}:{other.port};transport=udp"'
+        await world.reload()
+        response = await near.send("INFO").final()
+        assert response.status in (481, 502), response
+        raw, place = far.request("INFO")
+        sent = world.callee.send(raw, place)
+        incoming.respond(200)
+        await sent.silence()
+        sent.repeater.stop()
+        assert all(item.status == 100 for item in call.responses.items), call.responses.items
+        await world.caller.silence(0.1)
+        for repeater in incoming.repeaters.values():
+            repeater.stop()
+        call = world.caller.invite()
+        incoming = await other.incoming()
+        incoming.respond(486)
+        await call.expect(486)
+
+
+@scenario(modes=STIRRUP_MODES, services=("sign",))
+async def a_peer_that_is_gone_or_has_another_name_is_nobody(mode, service):
+    async with World(mode, service) as world:
+        near, far = await world.connect()
+        call, incoming = await world.ring()
+        settings = world.settings()["under_test"].replace('"under-test"', '"renamed"')
+        await world.reload(under_test=settings)
+        # What is in progress ends as it began.
+        incoming.respond(486)
+        await call.expect(486)
+        await incoming.acknowledged(None)
+        if mode == "b2bua":
+            await near.send("INFO").expect(481)
+            await far.send("INFO").expect(481)
+        else:
+            await near.offer(far)
+            await far.end(near)
+        near, far = await world.connect()
+        call, incoming = await world.ring()
+        # "other" has the same next hop; the caller is a stranger.
+        await world.reload(under_test=settings[settings.index('  { name = "other"'):])
+        await far.send("BYE").expect(481)
+        sent = near.send("INFO")
+        await sent.silence()
+        sent.repeater.stop()
+        incoming.respond(486)
+        if mode == "b2bua":
+            await call.expect(486)
+            await incoming.acknowledged(None)
+
+
+@scenario(modes=STIRRUP_MODES, services=("sign",))
+async def a_listener_that_is_gone_takes_only_its_own_calls_along(mode, service):
+    ports = [free_port() for _ in range(2)]
+    listeners = [f', "udp:127.0.0.1:{port}"' for port in ports]
+    async with World(mode, service, more_listeners="".join(listeners), tolerant=True) as world:
+        worker = world.stirrup.child("worker 0")
+        standing, ringing = [], []
+        for port in (world.port, *ports):
+            for calls in (standing, ringing):
+                call = world.caller.send(world.caller.request("INVITE"), ("127.0.0.1", port, "udp"))
+                incoming = await world.callee.incoming()
+                incoming.respond(180)
+                await call.expect(180)
+                calls.append((call, incoming))
+            standing[-1] = await world.answer(*standing[-1])
+        # The last one has another place in the configuration, the one in the middle none.
+        await world.reload(more_listeners=listeners[1])
+        for i in (0, 2):
+            near, far = standing[i]
+            await near.offer(far)
+            await far.offer(near)
+            await near.end(far)
+            call, incoming = ringing[i]
+            near, far = await world.answer(call, incoming)
+            await far.end(near)
+        # By another listener its CANCEL is as good as none, or is one.
+        call, incoming = ringing[1]
+        call.place = ("127.0.0.1", world.port, "udp")
+        cancel = call.cancel()
+        await asyncio.sleep(0.3)
+        cancel.repeater.stop()
+        raw, _ = standing[1][0].request("BYE")
+        sent = world.caller.send(raw, ("127.0.0.1", world.port, "udp"))
+        await asyncio.sleep(0.3)
+        sent.repeater.stop()
+        await world.reload(more_listeners="")
+        near, far = await world.connect()
+        await near.end(far)
+        assert world.stirrup.child("worker 0") == worker, "the worker died of it"
+
+
+@scenario(modes=STIRRUP_MODES, services=("sign",))
+async def calls_begin_and_end_through_several_reloads(mode, service):
+    async with World(mode, service, workers=2) as world:
+        calls, ringing = [], await world.ring()
+        for i in range(3):
+            await world.reload(under_test=world.settings()["under_test"].replace(
+                'country_code = "1";', f'country_code = "1"; no_answer = "{20 + i}s";', 1))
+            calls.append(await world.answer(*ringing))
+            for near, far in calls:
+                await near.offer(far)
+                await far.offer(near, "UPDATE")
+            ringing = await world.ring()
+        for near, far in calls:
+            await far.end(near)
+        call, incoming = ringing
+        incoming.respond(486)
+        await call.expect(486)
+        await incoming.acknowledged(None)
+
+
+@scenario(modes=STIRRUP_MODES)
+async def a_stop_ends_what_has_state_and_nothing_else(mode, service):
+    """Nobody would pass on what the callees say: 503 to the caller, CANCEL to those who ring."""
+    async with World(mode, service, near="tcp" if mode == "forward" else "udp", workers=2, tolerant=True) as world:
+        standing = [await world.connect() for _ in range(2)]
+        ringing = [await world.ring() for _ in range(4)]
+        tried = world.caller.invite()
+        tried_there = await world.callee.incoming()
+        tried_there.respond(100)
+        silent = world.caller.invite()
+        silent_there = await world.callee.incoming()
+        asked = standing[0][0].send("INFO")
+        await standing[0][1].expect("INFO")
+        await asyncio.sleep(0.1)
+        world.stirrup.process.terminate()
+        for call, incoming in (*ringing, (tried, tried_there)):
+            cancelled = await world.callee.cancelled(incoming)
+            cancelled.respond(200)
+            response = await call.final()
+            assert response.status == 503, response
+        assert (await silent.final()).status == 503
+        # RFC 3261 section 9.1: none before a provisional response.
+        assert not [item for item in world.callee.mail_of(silent_there.request.call_id).items if item.method == "CANCEL"]
+        assert (await asked.final()).status == 503
+        assert await asyncio.to_thread(world.stirrup.process.wait, 10) == 0
+        for call, _ in (*ringing, (tried, None), (silent, None)):
+            world.record(call.request.call_id, final_status=503)
+        world.caller.connections.clear()
+        world.stirrup.start()
+        for near, far in standing:
+            await near.offer(far)
+            await far.end(near)
+
+
+@scenario(modes=("forward",) if STIRRUP_MODES else ())
+async def a_stop_and_a_start_cost_no_call_without_state(mode, service):
+    async with World(mode, service) as world:
+        ringing = [await world.ring() for _ in range(3)]
+        near, far = await world.connect()
+        world.restart()
+        for i, (call, incoming) in enumerate(ringing):
+            if i == 0:
+                cancel = call.cancel()
+                (await world.callee.cancelled(incoming)).respond(200)
+                await cancel.expect(200)
+                incoming.respond(487)
+                await call.expect(487)
+                await incoming.acknowledged(None)
+            else:
+                one, other = await world.answer(call, incoming)
+                await other.end(one)
+        await near.offer(far)
+        await far.end(near)
+
+
+# ---- what is nobody's ----
+
+
+def of_another_call(raw, call_id):
+    text = raw.decode()
+    return [item.encode() for item in (
+        re.sub("Call-ID: [^\r]*", f"Call-ID: {call_id}", text, count=1),
+        re.sub("Call-ID: [^\r]*", "Call-ID: unknown@parties", text, count=1),
+        re.sub(r"CSeq: (\d+)", r"CSeq: 1\1", text, count=1), re.sub(r"CSeq: (\d+) [A-Z]+", r"CSeq: \1 OPTIONS", text, count=1),
+        re.sub(r"(From: [^\r]*;tag=)", r"\1x", text, count=1), re.sub(r"(From: [^\r]*);tag=[^\r;]*", r"\1", text, count=1))]
+
+
+@scenario(modes=STIRRUP_MODES)
+async def a_response_with_the_right_branch_and_of_another_call_is_dropped(mode, service):
+    # Without state, the seal in our Via covers what is compared (test_forward.py).
+    for options in ({"near": "tcp"},) if mode == "forward" else ({}, {"peer": 'call_id = "new";'}):
+        async with World(mode, service, **options) as world:
+            other_near, other_far = await world.connect()
+            call = world.caller.invite()
+            incoming = await world.callee.incoming()
+            for status in (183, 200, 486):
+                for raw in of_another_call(incoming.build(status, tag="callee"), other_far.call_id):
+                    incoming.send(raw)
+            await asyncio.sleep(0.3)
+            assert all(item.status == 100 for item in call.responses.items), call.responses.items
+            near, far = await world.answer(call, incoming)
+            for one, other in ((near, far), (far, near)):
+                for method in ("INFO", "INVITE"):
+                    sent = one.send(method)
+                    arrived = await other.expect(method)
+                    for status in (200, 481):
+                        for raw in of_another_call(arrived.build(status), other_far.call_id):
+                            arrived.send(raw)
+                    await asyncio.sleep(0.2)
+                    assert all(item.status == 100 for item in sent.responses.items), sent.responses.items
+                    arrived.respond(488)
+                    await sent.expect(488)
+            await near.end(far)
+            await other_near.offer(other_far)
+            await other_far.end(other_near)
