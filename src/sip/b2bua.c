@@ -23,6 +23,7 @@
 #define ROUTES_BYTES 32768
 #define EARLY_MARGIN_S 60
 #define NAMED_CALLS_MAX 64
+#define DIALOGS_PER_INVITE 32      /* forks: each tag that the far side thinks of makes one */
 #define SESSION_MARGIN_S 32        /* RFC 4028 section 10: what a late refresh is granted */
 
 static struct sip_edit edit;
@@ -328,9 +329,10 @@ static uint16_t hash_of_listener(const struct relay *relay, int listener)
 	return relay->generation->config->listeners[listener].hash;
 }
 
-/* The first response with a tag makes the dialog, later ones confirm it (RFC 3261 section 12.1). */
+/* The first response with a tag makes the dialog, later ones confirm it (RFC 3261 section 12.1). known: as it is, NULL for a
+ * new one; its caller may have another target by now (RFC 3311). */
 static bool make_dialog(struct worker *worker, const struct relay *relay, const struct sip_head *response,
-	const struct sip_basics *basics)
+	const struct sip_basics *basics, const struct dialog *known)
 {
 	static char caller_routes[ROUTES_BYTES], callee_routes[ROUTES_BYTES];
 	struct span values[ROUTES_MAX];
@@ -373,7 +375,39 @@ static bool make_dialog(struct worker *worker, const struct relay *relay, const 
 		writer_text(&writer, relay->hops[relay->hop].text);
 		dialog.callee.target = (struct span){ hop_uri, writer_length(&writer) };
 	}
+	if (known != NULL) {
+		dialog.began = known->began;
+		dialog.caller.target = known->caller.target;
+	}
 	return dialogs_put(worker->dialogs, &dialog);
+}
+
+static bool is_confirmed(const struct relay *relay, const struct dialog_key *key)
+{
+	for (size_t i = 0; i < relay->confirmed_count; i++)
+		if (memcmp(&relay->confirmed[i], key, sizeof *key) == 0)
+			return true;
+	return false;
+}
+
+/* The repeats of a 2xx tell nothing new: what has changed since stays so, and a call that has ended does not come back. */
+static void take_dialog(struct worker *worker, struct relay *relay, const struct sip_head *response,
+	const struct sip_basics *basics)
+{
+	struct dialog_key key;
+	struct dialog known;
+	bool is_known;
+
+	dialog_key(&key, basics->call_id, basics->from_tag, basics->to_tag);
+	if (is_confirmed(relay, &key))
+		return;
+	is_known = dialogs_find(worker->dialogs, &key, &known);
+	if (is_known ? known.confirmed : relay->dialogs == DIALOGS_PER_INVITE)
+		return;
+	relay->dialogs += !is_known;
+	relay->survives = make_dialog(worker, relay, response, basics, is_known ? &known : NULL);
+	if (response->status >= 200 && relay->confirmed_count < RELAY_CONFIRMED)
+		relay->confirmed[relay->confirmed_count++] = key;
 }
 
 static bool refreshes_target(struct span method)
@@ -422,6 +456,21 @@ static void restore(struct sip_edit *changes, const struct sip_head *response, e
 		sip_edit_replace(changes, at, value);
 }
 
+/* Ours, once; none where it is none that a call can have. */
+static void edit_contact(const struct relay *relay, struct sip_edit *changes, const struct sip_head *response)
+{
+	char text[2048];
+	size_t line = sip_head_find(response, HEADER_CONTACT, 0);
+	struct span contact;
+
+	if (line == response->count)
+		return;
+	contact = own_contact(text, sizeof text, relay->generation, relay->listener, response->lines[line].value);
+	sip_edit_drop_all(changes, HEADER_CONTACT);
+	if (contact.length > 0)
+		sip_edit_replace(changes, line, contact);
+}
+
 /* RFC 3261 section 15.1.1: what answers a BYE so knows of no call any more. */
 static bool ends_call(const struct relay *relay, const struct sip_head *response)
 {
@@ -431,9 +480,6 @@ static bool ends_call(const struct relay *relay, const struct sip_head *response
 void b2bua_edit_response(struct worker *worker, struct relay *relay, struct sip_edit *changes,
 	const struct sip_head *response, const struct sip_basics *basics)
 {
-	static char text[2048];
-	size_t line = sip_head_find(response, HEADER_CONTACT, 0);
-
 	sip_edit_drop_all(changes, HEADER_VIA);
 	sip_edit_drop_all(changes, HEADER_RECORD_ROUTE);
 	sip_edit_prepend_lines(changes, relay->vias);
@@ -444,11 +490,10 @@ void b2bua_edit_response(struct worker *worker, struct relay *relay, struct sip_
 	if (relay->kind == RELAY_B2BUA_WITHIN)
 		restore(changes, response, HEADER_TO, relay->to);
 	/* The Contacts of other answers are where else to try, or how the callee is written: not of this call. */
-	if (line < response->count && response->status < 300)
-		sip_edit_replace(changes, line,
-			own_contact(text, sizeof text, relay->generation, relay->listener, response->lines[line].value));
+	if (response->status < 300)
+		edit_contact(relay, changes, response);
 	if (relay->kind == RELAY_B2BUA && response->status > 100 && response->status < 300 && basics->to_tag.length > 0)
-		relay->survives = make_dialog(worker, relay, response, basics);
+		take_dialog(worker, relay, response, basics);
 	else if (relay->kind == RELAY_B2BUA_WITHIN && response->status >= 200 &&
 		(response->status < 300 || ends_call(relay, response)))
 		change_dialog(worker, relay, response);

@@ -12,6 +12,7 @@ enum relay_state {
 	RELAY_OVER,       /* another request's final response has passed, and is repeated on demand */
 };
 
+#define RELAY_CONFIRMED 4
 #define RELAY_ATTEMPTS (2 * HOPS_CHOSEN_MAX) /* each hop may be tried over TCP and UDP */
 #define RELAY_BY_TCP 0x80
 
@@ -35,6 +36,9 @@ struct relay {
 	bool from_caller;
 	bool shows_contact;
 	bool survives;                    /* mode "b2bua": the call is in the dialog store */
+	uint8_t dialogs;                  /* that its responses have made */
+	uint8_t confirmed_count;
+	struct dialog_key confirmed[RELAY_CONFIRMED]; /* those of them whose 2xx has passed */
 	bool keeps_from;                  /* what was done to From cannot be undone by the flags */
 	bool changes_from;                /* the next hop got another From than we did */
 	uint8_t flags;

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "../../src/sip/dialogs.h"
 #include "made-worker.h"
 #include "stirrup/log.h"
 
@@ -17,7 +18,8 @@
 static const char config_text[] =
 	"sip: { listen = [ \"udp:127.0.0.1:5060\", \"tcp:127.0.0.1:5060\" ]; };\n"
 	"peers = ( { name = \"a\"; addresses = [ \"192.0.2.1\" ]; unknown_customer = \"unsigned\"; mode = \"forward\";\n"
-	"next_hop = \"sip:198.51.100.7\"; no_answer = \"60s\"; } );";
+	"next_hop = \"sip:198.51.100.7\"; no_answer = \"60s\"; } );\n"
+	"dialogs: { store = \"/nonexistent/store\"; };";
 
 static struct generation *generation;
 static char request_text[SENT_BYTES];
@@ -77,8 +79,12 @@ static bool begin(enum relay_kind kind, const char *method, size_t body_length, 
 	assert_true(sip_head_read(&request, span_of(request_of(method, body_length))));
 	assert_true(sip_basics_read(&request_basics, &request));
 	sip_edit_begin(&edit, &request);
-	if (kind != RELAY_FORWARD)
+	if (kind != RELAY_FORWARD) {
 		sip_edit_drop_all(&edit, HEADER_VIA);
+		sip_edit_drop_all(&edit, HEADER_CONTACT);
+		plan.contact = sip_head_value(&request, HEADER_CONTACT);
+		plan.shows_contact = true;
+	}
 	if (by_connection) {
 		plan.path.connection = (tport_t *)&worker;
 		open_paths++;
@@ -940,13 +946,114 @@ static void nothing_of_the_far_leg_is_seen(void **state)
 
 	assert_true(begin(RELAY_B2BUA, "INVITE", 0, &hop, 1));
 	assert_null(strstr(to_hops.items[0].bytes, "z9hG4bKcaller"));
+	assert_null(strstr(to_hops.items[0].bytes, "sip:a@192.0.2.1"));
+	assert_non_null(strstr(to_hops.items[0].bytes, "\r\nContact: <sip:a@127.0.0.1:5060>\r\n"));
 	deliver(response_to(&to_hops.items[0], 183, "hop",
 		"Record-Route: <sip:198.51.100.99;lr>\r\nContact: <sip:callee@198.51.100.100>\r\n"));
 	assert_null(strstr(last_to_caller()->bytes, "198.51.100.99"));
 	assert_null(strstr(last_to_caller()->bytes, "198.51.100.100"));
 	assert_non_null(strstr(last_to_caller()->bytes, "\r\nVia: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKcaller;"));
 	assert_null(strstr(last_to_caller()->bytes, "branch=z9hG4bKs"));
+	deliver(response_to(&to_hops.items[0], 183, "hop",
+		"Contact: <sip:one@198.51.100.100>, <sip:two@198.51.100.100>\r\nm: <sip:three@198.51.100.100>\r\n"));
+	assert_null(strstr(last_to_caller()->bytes, "198.51.100.100"));
+	assert_non_null(strstr(last_to_caller()->bytes, "\r\nContact: <sip:one@127.0.0.1:5060>\r\n"));
+	deliver(response_to(&to_hops.items[0], 183, "hop", "Contact: *\r\n"));
+	assert_null(strstr(last_to_caller()->bytes, "\r\nContact:"));
 	respond(&to_hops.items[0], 486, "hop");
+}
+
+static bool find_call(const char *to_tag, struct dialog *dialog)
+{
+	struct dialog_key key;
+
+	dialog_key(&key, span_of("call-1"), span_of("caller"), span_of(to_tag));
+	return dialogs_find(worker.dialogs, &key, dialog);
+}
+
+static void assert_span(struct span span, const char *text)
+{
+	assert_int_equal(span.length, strlen(text));
+	assert_memory_equal(span.at, text, span.length);
+}
+
+static void begin_call(void)
+{
+	struct hop hop = hop_at(5081, TRANSPORT_UDP, true);
+
+	/* There is no store: calls are in memory. */
+	worker.dialogs = dialogs_new(generation->config);
+	assert_non_null(worker.dialogs);
+	assert_true(begin(RELAY_B2BUA, "INVITE", 0, &hop, 1));
+}
+
+static void end_call(void)
+{
+	dialogs_free(worker.dialogs);
+	worker.dialogs = NULL;
+}
+
+/* RFC 3311: an UPDATE while it rings. */
+static void a_2xx_confirms_what_has_changed_while_it_rang(void **state)
+{
+	struct dialog dialog;
+
+	begin_call();
+	deliver(response_to(&to_hops.items[0], 180, "hop", "Contact: <sip:early@198.51.100.7>\r\n"));
+	assert_true(find_call("hop", &dialog));
+	assert_false(dialog.confirmed);
+	assert_span(dialog.caller.target, "sip:a@192.0.2.1");
+	assert_span(dialog.callee.target, "sip:early@198.51.100.7");
+	dialog.caller.target = span_of("sip:moved@192.0.2.1");
+	dialogs_put(worker.dialogs, &dialog);
+	deliver(response_to(&to_hops.items[0], 200, "hop", "Contact: <sip:final@198.51.100.7>\r\n"));
+	assert_true(find_call("hop", &dialog));
+	assert_true(dialog.confirmed);
+	assert_span(dialog.caller.target, "sip:moved@192.0.2.1");
+	assert_span(dialog.callee.target, "sip:final@198.51.100.7");
+	end_call();
+}
+
+static void the_repeats_of_a_2xx_tell_nothing_new(void **state)
+{
+	static const char contact[] = "Contact: <sip:first@198.51.100.7>\r\n";
+	struct dialog dialog;
+
+	begin_call();
+	deliver(response_to(&to_hops.items[0], 200, "hop", contact));
+	assert_true(find_call("hop", &dialog));
+	dialog.callee.target = span_of("sip:moved@198.51.100.7");
+	dialogs_put(worker.dialogs, &dialog);
+	deliver(response_to(&to_hops.items[0], 200, "hop", contact));
+	assert_true(find_call("hop", &dialog));
+	assert_span(dialog.callee.target, "sip:moved@198.51.100.7");
+	/* A BYE has gone through. */
+	dialogs_remove(worker.dialogs, &dialog);
+	deliver(response_to(&to_hops.items[0], 200, "hop", contact));
+	assert_false(find_call("hop", &dialog));
+	/* That of another fork is another call. */
+	deliver(response_to(&to_hops.items[0], 200, "fork", contact));
+	assert_true(find_call("fork", &dialog));
+	assert_int_equal(count_of(&to_senders, "SIP/2.0 200 "), 4);
+	end_call();
+}
+
+static void there_is_a_limit_to_forks(void **state)
+{
+	struct dialog dialog;
+	char tag[16];
+
+	begin_call();
+	for (unsigned i = 0; i < 200; i++) {
+		snprintf(tag, sizeof tag, "fork-%u", i);
+		respond(&to_hops.items[0], 183, tag);
+		assert_int_equal(find_call(tag, &dialog), i < 32);
+	}
+	assert_int_equal(count_of(&to_senders, "SIP/2.0 183 "), 200);
+	respond(&to_hops.items[0], 200, "fork-0");
+	assert_true(find_call("fork-0", &dialog));
+	assert_true(dialog.confirmed);
+	end_call();
 }
 
 /* --- What is no answer --- */
@@ -1143,6 +1250,9 @@ int main(void)
 		TEST(what_is_said_holds_however_long_it_is),
 		TEST(merged_requests_are_told),
 		TEST(nothing_of_the_far_leg_is_seen),
+		TEST(a_2xx_confirms_what_has_changed_while_it_rang),
+		TEST(the_repeats_of_a_2xx_tell_nothing_new),
+		TEST(there_is_a_limit_to_forks),
 		TEST(only_the_answer_to_the_very_request_counts),
 		TEST(branches_of_nobody_are_dropped),
 		TEST(whatever_comes_nothing_breaks),
