@@ -10,6 +10,7 @@
 #define RECORD_MAX 8192
 #define RECORD_STRING_MAX 512 /* octets of any one string that are kept: a caller's Call-ID must not cost a record */
 #define RECORD_REJECTION_MAX 256
+#define RECORD_NOTE_MAX 256
 #define RECORD_BY_MAX 64
 
 /* One Identity header field that was judged. */
@@ -28,6 +29,7 @@ struct record_final {
 	unsigned status;          /* what the caller got; 0: nothing (yet) */
 	struct span by;           /* address:port of the next hop whose answer it is; empty: ours */
 	struct span why;          /* of a refusal (300 or more), which is told with by: its phrase and Reason; else a note */
+	struct span note;         /* what was to be noted before it; stands before that other note */
 };
 
 /* Everything is borrowed. An empty or NULL string, an empty span are written as null. */
@@ -72,7 +74,7 @@ size_t record_write(char *out, size_t size, const struct record *record);
 #define RECORD_NO_FINAL "\"final_status\":null,\"rejected_by\":null,\"rejection\":null,\"note\":null"
 size_t record_write_open(char *out, size_t size, const struct record *record, struct span *hole);
 
-#define RECORD_FINAL_MAX 2048 /* whatever by and why hold */
+#define RECORD_FINAL_MAX 4096 /* whatever by, why and note hold */
 size_t record_write_final(char *out, size_t size, const struct record_final *final);
 /* The member "next_hop" and its comma, which stand before that. */
 size_t record_write_hop(char *out, size_t size, struct span by);

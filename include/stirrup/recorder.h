@@ -8,9 +8,10 @@
  * second at most); a line is written whole or not at all. The file is opened anew after a reload and when it was renamed
  * or removed (logrotate); while the new one cannot be opened, the old one is written.
  *
- * An open line waits for its final, a final for its line. Without one it is written as it is after three minutes, or
- * half a minute after the longest no_answer of a peer of mode "b2bua" or "forward". Open lines stand in FILE.pending as
- * well, beside a records file that is a regular one, so that a successor goes on with them.
+ * An open line waits for its final, a final and a note for their line. Without a final it is written as it is after
+ * three minutes, or half a minute after the longest no_answer of a peer of mode "b2bua" or "forward". Open lines and
+ * their notes stand in FILE.pending as well, beside a records file that is a regular one, so that a successor goes on
+ * with them.
  *
  * CHILD_STOP is obeyed within about a second whatever the file does; what is open is written then. Returns the exit
  * status. */

@@ -11,6 +11,13 @@
 enum state { WAITS, EARLY, WRITTEN };
 #define STATES 3
 
+struct note {
+	struct entry *of;
+	struct note *next, **link; /* with others that the spool wants; link NULL: it has it, or is not to */
+	uint16_t length;
+	char text[];
+};
+
 struct entry {
 	uint64_t id;
 	struct entry *chain;           /* same bucket */
@@ -19,7 +26,8 @@ struct entry {
 	enum state state;
 	bool saved; /* its line stands in the spool */
 	uint16_t length, hole;
-	char *bytes; /* WAITS: the line; EARLY: the final as it came */
+	char *bytes; /* WAITS: the line; EARLY: the final as it came, NULL: none yet */
+	struct note *note; /* NULL: none */
 };
 
 struct entries {
@@ -32,9 +40,10 @@ struct open_records {
 	struct entries by_state[STATES];
 	struct entry *unsaved;   /* of WAITS: the first that the spool does not have */
 	struct entry *unmarked;  /* of WRITTEN: the first of which the spool does not know that it is gone */
-	size_t bytes, bytes_max; /* of lines */
+	struct note *unsaved_notes; /* of WAITS */
+	size_t bytes, bytes_max; /* of lines and their notes */
 	size_t peak;             /* of held(), since memory was given back */
-	unsigned long orphans;   /* finals that were given up */
+	unsigned long orphans;   /* calls of which what had come was given up */
 };
 
 /* --- The table --- */
@@ -91,12 +100,46 @@ static void link_entry(struct open_records *records, struct entry *entry, enum s
 		records->unmarked = entry;
 }
 
+static void unlink_note(struct note *note)
+{
+	if (note->link == NULL)
+		return;
+	*note->link = note->next;
+	if (note->next != NULL)
+		note->next->link = note->link;
+	note->link = NULL;
+}
+
+static void link_note(struct open_records *records, struct note *note)
+{
+	note->next = records->unsaved_notes;
+	if (note->next != NULL)
+		note->next->link = &note->next;
+	note->link = &records->unsaved_notes;
+	records->unsaved_notes = note;
+}
+
+static void forget_unsaved_notes(struct open_records *records)
+{
+	while (records->unsaved_notes != NULL)
+		unlink_note(records->unsaved_notes);
+}
+
+static struct span note_of(const struct entry *entry)
+{
+	return entry->note == NULL ? (struct span){ "", 0 } : (struct span){ entry->note->text, entry->note->length };
+}
+
 static void drop_bytes(struct open_records *records, struct entry *entry)
 {
 	if (entry->state == WAITS)
-		records->bytes -= entry->length;
+		records->bytes -= entry->length + note_of(entry).length;
 	free(entry->bytes);
 	entry->bytes = NULL;
+	if (entry->note != NULL)
+		unlink_note(entry->note);
+	free(entry->note);
+	entry->note = NULL;
 }
 
 static bool is_empty(const struct open_records *records)
@@ -123,31 +166,50 @@ static void forget(struct open_records *records, struct entry *entry)
 	}
 }
 
-/* NULL when out of memory. */
-static struct entry *remember(
-	struct open_records *records, uint64_t id, enum state state, struct span bytes, int64_t now_us)
+/* As one of whom nothing has come yet. NULL when out of memory. */
+static struct entry *remember(struct open_records *records, uint64_t id, int64_t now_us)
 {
 	struct entry *entry = malloc(sizeof *entry);
-	char *copy = malloc(bytes.length);
 
 	if (records->buckets == NULL)
 		records->buckets = calloc(BUCKETS, sizeof(struct entry *));
-	if (entry == NULL || copy == NULL || records->buckets == NULL) {
+	if (entry == NULL || records->buckets == NULL) {
 		free(entry);
-		free(copy);
 		return NULL;
 	}
-	memcpy(copy, bytes.at, bytes.length);
-	*entry = (struct entry){
-		.id = id,
-		.chain = *bucket_of(records, id),
-		.since_us = now_us,
-		.length = (uint16_t)bytes.length,
-		.bytes = copy,
-	};
+	*entry = (struct entry){ .id = id, .chain = *bucket_of(records, id), .since_us = now_us };
 	*bucket_of(records, id) = entry;
-	link_entry(records, entry, state);
+	link_entry(records, entry, EARLY);
 	return entry;
+}
+
+static bool keep_bytes(struct entry *entry, struct span bytes)
+{
+	char *copy = malloc(bytes.length);
+
+	if (copy == NULL)
+		return false;
+	memcpy(copy, bytes.at, bytes.length);
+	entry->bytes = copy;
+	entry->length = (uint16_t)bytes.length;
+	return true;
+}
+
+static struct span bytes_of(const struct entry *entry)
+{
+	return (struct span){ entry->bytes, entry->length };
+}
+
+static bool keep_note(struct entry *entry, struct span text)
+{
+	struct note *note = malloc(sizeof *note + text.length);
+
+	if (note == NULL)
+		return false;
+	*note = (struct note){ .of = entry, .length = (uint16_t)text.length };
+	memcpy(note->text, text.at, text.length);
+	entry->note = note;
+	return true;
 }
 
 /* --- Joining --- */
@@ -177,8 +239,12 @@ static size_t join(char *out, struct span line, size_t hole, const struct record
 	return length + line.length - after;
 }
 
-static size_t as_it_is(char *out, struct span line)
+static size_t join_nothing(char *out, struct span line, size_t hole, struct span note)
 {
+	const struct record_final none = { .note = note };
+
+	if (note.length > 0)
+		return join(out, line, hole, &none);
 	memcpy(out, line.at, line.length);
 	return line.length;
 }
@@ -194,9 +260,20 @@ static void close_entry(struct open_records *records, struct entry *entry, int64
 		forget(records, records->by_state[WRITTEN].first);
 }
 
-static struct span line_of(const struct entry *entry)
+/* An early one has its line. */
+static bool wait_for_final(
+	struct open_records *records, struct entry *entry, struct span line, size_t hole, int64_t since_us)
 {
-	return (struct span){ entry->bytes, entry->length };
+	if (!keep_bytes(entry, line))
+		return false;
+	unlink_entry(records, entry);
+	entry->hole = (uint16_t)hole;
+	entry->since_us = since_us;
+	link_entry(records, entry, WAITS);
+	records->bytes += line.length + note_of(entry).length;
+	if (entry->note != NULL)
+		link_note(records, entry->note);
+	return true;
 }
 
 static size_t take_line(
@@ -208,43 +285,81 @@ static size_t take_line(
 
 	if (entry != NULL && entry->state != EARLY)
 		return 0;
-	if (entry != NULL) {
-		record_item_read(&early, line_of(entry));
+	if (entry != NULL && entry->bytes != NULL) {
+		record_item_read(&early, bytes_of(entry));
+		early.final.note = note_of(entry);
 		length = join(out, item->line, item->hole, &early.final);
 		close_entry(records, entry, now_us);
 		return length;
 	}
-	entry = remember(records, item->id, WAITS, item->line, now_us);
 	if (entry == NULL)
-		return as_it_is(out, item->line);
-	entry->hole = (uint16_t)item->hole;
-	records->bytes += item->line.length;
-	return 0;
+		entry = remember(records, item->id, now_us);
+	if (entry == NULL)
+		return join_nothing(out, item->line, item->hole, (struct span){ "", 0 });
+	if (wait_for_final(records, entry, item->line, item->hole, now_us))
+		return 0;
+	length = join_nothing(out, item->line, item->hole, note_of(entry));
+	close_entry(records, entry, now_us);
+	return length;
 }
 
-static void keep_early(struct open_records *records, const struct record_item *item, int64_t now_us)
+/* NULL: no room. */
+static struct entry *remember_early(struct open_records *records, uint64_t id, int64_t now_us)
+{
+	struct entry *entry =
+		records->by_state[EARLY].count < OPEN_EARLY_MAX ? remember(records, id, now_us) : NULL;
+
+	if (entry == NULL)
+		records->orphans++;
+	return entry;
+}
+
+/* The first final of those without a line. */
+static void keep_early(
+	struct open_records *records, struct entry *entry, const struct record_item *item, int64_t now_us)
 {
 	char bytes[RECORD_ITEM_MAX];
 	size_t length = record_final_write(bytes, sizeof bytes, item->id, &item->final);
 
-	if (records->by_state[EARLY].count >= OPEN_EARLY_MAX ||
-		remember(records, item->id, EARLY, (struct span){ bytes, length }, now_us) == NULL)
-		records->orphans++;
+	if (entry == NULL)
+		entry = remember_early(records, item->id, now_us);
+	if (entry == NULL || entry->bytes != NULL || !keep_bytes(entry, (struct span){ bytes, length }))
+		return;
+	unlink_entry(records, entry);
+	entry->since_us = now_us;
+	link_entry(records, entry, EARLY);
 }
 
 static size_t take_final(
 	struct open_records *records, const struct record_item *item, int64_t now_us, char *out)
 {
 	struct entry *entry = find(records, item->id);
+	struct record_final final = item->final;
 	size_t length;
 
-	if (entry == NULL)
-		keep_early(records, item, now_us);
+	if (entry == NULL || entry->state == EARLY)
+		keep_early(records, entry, item, now_us);
 	if (entry == NULL || entry->state != WAITS)
 		return 0;
-	length = join(out, line_of(entry), entry->hole, &item->final);
+	final.note = note_of(entry);
+	length = join(out, bytes_of(entry), entry->hole, &final);
 	close_entry(records, entry, now_us);
 	return length;
+}
+
+static void take_note(struct open_records *records, const struct record_item *item, int64_t now_us)
+{
+	struct entry *entry = find(records, item->id);
+
+	if (entry == NULL)
+		entry = remember_early(records, item->id, now_us);
+	/* One that finds a final without its line still comes to that line. */
+	if (entry == NULL || entry->state == WRITTEN || entry->note != NULL || !keep_note(entry, item->note))
+		return;
+	if (entry->state == WAITS) {
+		records->bytes += item->note.length;
+		link_note(records, entry->note);
+	}
 }
 
 size_t open_records_take(
@@ -255,6 +370,9 @@ size_t open_records_take(
 		return take_line(records, item, now_us, out);
 	case RECORD_FINAL:
 		return take_final(records, item, now_us, out);
+	case RECORD_NOTE:
+		take_note(records, item, now_us);
+		break;
 	case RECORD_LINE:
 		break;
 	}
@@ -311,7 +429,7 @@ size_t open_records_due(
 		give_back(records);
 		return 0;
 	}
-	length = as_it_is(out, line_of(oldest));
+	length = join_nothing(out, bytes_of(oldest), oldest->hole, note_of(oldest));
 	close_entry(records, oldest, now_us);
 	return length;
 }
@@ -320,8 +438,17 @@ size_t open_records_due(
 
 static void put_line(struct spool *spool, struct entry *entry)
 {
-	spool_put(spool, &(struct spool_line){ entry->id, entry->since_us, entry->hole, line_of(entry) });
+	const struct spool_line line = {
+		.id = entry->id, .since_us = entry->since_us, .hole = entry->hole, .line = bytes_of(entry)
+	};
+
+	spool_put(spool, &line);
 	entry->saved = true;
+}
+
+static void put_note(struct spool *spool, const struct entry *entry)
+{
+	spool_put(spool, &(struct spool_line){ .id = entry->id, .since_us = entry->since_us, .note = note_of(entry) });
 }
 
 static void mark_gone(struct open_records *records, struct spool *spool)
@@ -338,12 +465,16 @@ static void mark_gone(struct open_records *records, struct spool *spool)
 void open_records_save_all(struct open_records *records, struct spool *spool)
 {
 	spool_rewrite_begin(spool);
-	for (struct entry *entry = records->by_state[WAITS].first; entry != NULL; entry = entry->next)
+	for (struct entry *entry = records->by_state[WAITS].first; entry != NULL; entry = entry->next) {
 		put_line(spool, entry);
+		if (entry->note != NULL)
+			put_note(spool, entry);
+	}
 	for (struct entry *entry = records->unmarked; entry != NULL; entry = entry->next)
 		entry->saved = false;
 	records->unsaved = NULL;
 	records->unmarked = NULL;
+	forget_unsaved_notes(records);
 	spool_rewrite_end(spool);
 }
 
@@ -358,7 +489,7 @@ void open_records_save(struct open_records *records, struct spool *spool, int64_
 		spool_empty(spool);
 		return;
 	}
-	if (records->unsaved == NULL && records->unmarked == NULL)
+	if (records->unsaved == NULL && records->unsaved_notes == NULL && records->unmarked == NULL)
 		return;
 	if (spool_wants_rewrite(spool, records->bytes, now_us)) {
 		open_records_save_all(records, spool);
@@ -367,8 +498,26 @@ void open_records_save(struct open_records *records, struct spool *spool, int64_
 	for (struct entry *entry = records->unsaved; entry != NULL; entry = entry->next)
 		put_line(spool, entry);
 	records->unsaved = NULL;
+	for (struct note *note = records->unsaved_notes; note != NULL; note = note->next)
+		put_note(spool, note->of);
+	forget_unsaved_notes(records);
 	mark_gone(records, spool);
 	spool_flush(spool);
+}
+
+static void restore_line(struct open_records *records, struct entry *entry, const struct spool_line *line)
+{
+	if (entry != NULL && entry->state != EARLY)
+		return;
+	if (entry != NULL)
+		forget(records, entry); /* what has come already is less than the record */
+	entry = remember(records, line->id, line->since_us);
+	if (entry == NULL)
+		return;
+	if (wait_for_final(records, entry, line->line, line->hole, line->since_us))
+		entry->saved = true;
+	else
+		forget(records, entry);
 }
 
 static void restore_one(void *context, const struct spool_line *line)
@@ -376,18 +525,14 @@ static void restore_one(void *context, const struct spool_line *line)
 	struct open_records *records = context;
 	struct entry *entry = find(records, line->id);
 
-	if (entry != NULL && line->line.length == 0 && entry->state == WAITS)
+	if (line->line.length > 0)
+		restore_line(records, entry, line);
+	else if (entry == NULL || entry->state != WAITS)
+		return;
+	else if (line->note.length == 0)
 		close_entry(records, entry, line->since_us);
-	if ((entry != NULL && entry->state != EARLY) || line->line.length == 0)
-		return;
-	if (entry != NULL)
-		forget(records, entry); /* what has come already is less than the record */
-	entry = remember(records, line->id, WAITS, line->line, line->since_us);
-	if (entry == NULL)
-		return;
-	entry->hole = (uint16_t)line->hole;
-	entry->saved = true;
-	records->bytes += line->line.length;
+	else if (entry->note == NULL && keep_note(entry, line->note))
+		records->bytes += line->note.length;
 }
 
 void open_records_restore(struct open_records *records, struct spool *spool, int64_t now_us)

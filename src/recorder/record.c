@@ -79,15 +79,14 @@ static size_t put_special(struct writer *w, const unsigned char *p, size_t left)
 	return length;
 }
 
-/* At most max octets of the text. */
-static void put_text(struct writer *w, struct span text, size_t max)
+/* What stands between the quotes: at most max octets of the text. */
+static void put_characters(struct writer *w, struct span text, size_t max)
 {
 	const unsigned char *p = (const unsigned char *)text.at;
 	size_t left = text.length;
 	/* Past the limit a character is left out whole, so a cut never makes invalid UTF-8. */
 	size_t beyond = left > max ? left - max : 0;
 
-	writer_text(w, "\"");
 	while (left > beyond) {
 		size_t run = 0, length;
 
@@ -105,15 +104,17 @@ static void put_text(struct writer *w, struct span text, size_t max)
 		p += length;
 		left -= length;
 	}
-	writer_text(w, "\"");
 }
 
 static void put_cut(struct writer *w, struct span text, size_t max)
 {
-	if (text.length == 0)
+	if (text.length == 0) {
 		writer_text(w, "null");
-	else
-		put_text(w, text, max);
+		return;
+	}
+	writer_text(w, "\"");
+	put_characters(w, text, max);
+	writer_text(w, "\"");
 }
 
 static void put_span(struct writer *w, struct span text)
@@ -262,6 +263,20 @@ static void put_identities(struct writer *w, const struct record *record)
 	writer_text(w, "]");
 }
 
+/* What came before the final, and what was said of the final itself. */
+static void put_notes(struct writer *w, struct span before, struct span last)
+{
+	if (before.length == 0 || last.length == 0) {
+		put_cut(w, before.length == 0 ? last : before, RECORD_NOTE_MAX);
+		return;
+	}
+	writer_text(w, "\"");
+	put_characters(w, before, RECORD_NOTE_MAX);
+	writer_text(w, "; ");
+	put_characters(w, last, RECORD_NOTE_MAX);
+	writer_text(w, "\"");
+}
+
 static void put_final(struct writer *w, const struct record_final *final)
 {
 	bool refused = final->status >= 300;
@@ -273,7 +288,7 @@ static void put_final(struct writer *w, const struct record_final *final)
 	writer_text(w, ",\"rejection\":");
 	put_cut(w, refused ? final->why : (struct span){ "", 0 }, RECORD_REJECTION_MAX);
 	writer_text(w, ",\"note\":");
-	put_cut(w, refused ? (struct span){ "", 0 } : final->why, RECORD_REJECTION_MAX);
+	put_notes(w, final->note, refused ? (struct span){ "", 0 } : final->why);
 }
 
 static void put_decision(struct writer *w, const struct record *record)

@@ -8,7 +8,9 @@
 /* A character that begins within the limit may end beyond it: the recorder cuts before it. */
 #define CHARACTER_MAX 4
 
-_Static_assert(sizeof(struct record_open_head) == 16 && sizeof(struct record_final_head) == 16, "no padding");
+_Static_assert(sizeof(struct record_open_head) == 16 && sizeof(struct record_final_head) == 16 &&
+		       sizeof(struct record_note_head) == 16,
+	"no padding");
 _Static_assert(RECORD_MAX <= UINT16_MAX && RECORD_BY_MAX <= UINT8_MAX, "lengths fit into their fields");
 
 static struct span cut(struct span text, size_t max)
@@ -58,6 +60,18 @@ size_t record_final_write(char *out, size_t size, uint64_t id, const struct reco
 	if (why.length > 0)
 		memcpy(out + sizeof head + by.length, why.at, why.length);
 	return length;
+}
+
+size_t record_note_write(char *out, size_t size, uint64_t id, struct span text)
+{
+	struct span note = cut(text, RECORD_NOTE_MAX + CHARACTER_MAX - 1);
+	struct record_note_head head = { .kind = RECORD_NOTE, .length = (uint16_t)note.length, .id = id };
+
+	if (note.length == 0 || size < sizeof head + note.length)
+		return 0;
+	memcpy(out, &head, sizeof head);
+	memcpy(out + sizeof head, note.at, note.length);
+	return sizeof head + note.length;
 }
 
 static size_t read_line(struct record_item *item, struct span message)
@@ -111,9 +125,27 @@ static size_t read_final(struct record_item *item, struct span message)
 	*item = (struct record_item){
 		.kind = RECORD_FINAL,
 		.id = head.id,
-		.final = { head.status, { by, head.by_length }, { by + head.by_length, head.why_length } },
+		.final = { .status = head.status,
+			.by = { by, head.by_length },
+			.why = { by + head.by_length, head.why_length } },
 	};
 	return sizeof head + head.by_length + head.why_length;
+}
+
+static size_t read_note(struct record_item *item, struct span message)
+{
+	struct record_note_head head;
+	struct span note;
+
+	if (message.length < sizeof head)
+		return 0;
+	memcpy(&head, message.at, sizeof head);
+	note = (struct span){ message.at + sizeof head, head.length };
+	if (message.length - sizeof head < note.length || note.length == 0 ||
+		note.length >= RECORD_NOTE_MAX + CHARACTER_MAX)
+		return 0;
+	*item = (struct record_item){ .kind = RECORD_NOTE, .id = head.id, .note = note };
+	return sizeof head + note.length;
 }
 
 size_t record_item_read(struct record_item *item, struct span message)
@@ -127,6 +159,8 @@ size_t record_item_read(struct record_item *item, struct span message)
 		return read_open(item, message);
 	case RECORD_FINAL:
 		return read_final(item, message);
+	case RECORD_NOTE:
+		return read_note(item, message);
 	}
 	return 0;
 }

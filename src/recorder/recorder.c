@@ -648,7 +648,7 @@ static void leave_open_records(struct recorder *r)
 	else if (left > 0)
 		lose(r, left, EAGAIN);
 	if (open_records_orphans(r->open) > 0)
-		log_notice("%lu final answers were to calls without an open record", open_records_orphans(r->open));
+		log_notice("what was told of %lu calls found no open record", open_records_orphans(r->open));
 	spool_close(r->spool, left == 0);
 	open_records_free(r->open);
 }

@@ -16,6 +16,7 @@
 #include "stirrup/record_message.h"
 
 #define SPOOL_MAGIC 0x5b175b17u
+#define NOTE UINT16_MAX
 #define BUFFER_SIZE 65536
 #define WASTE_MIN (16 << 20) /* no rewrite for less */
 #define RETRY_US 10000000
@@ -24,7 +25,7 @@
 struct spool_head {
 	uint32_t magic;
 	uint16_t length; /* 0: the id is gone */
-	uint16_t hole;
+	uint16_t hole;   /* NOTE: what follows is no line */
 	uint64_t id;
 	int64_t since_wall_us;
 };
@@ -157,17 +158,19 @@ static void append(struct spool *spool, const void *bytes, size_t length)
 
 void spool_put(struct spool *spool, const struct spool_line *line)
 {
+	bool is_note = line->note.length > 0;
+	struct span text = is_note ? line->note : line->line;
 	struct spool_head head = {
 		.magic = SPOOL_MAGIC,
-		.length = (uint16_t)line->line.length,
-		.hole = (uint16_t)line->hole,
+		.length = (uint16_t)text.length,
+		.hole = is_note ? NOTE : (uint16_t)line->hole,
 		.id = line->id,
 		.since_wall_us = wall_us() - (monotonic_us() - line->since_us),
 	};
 
 	append(spool, &head, sizeof head);
-	if (line->line.length > 0)
-		append(spool, line->line.at, line->line.length);
+	if (text.length > 0)
+		append(spool, text.at, text.length);
 }
 
 void spool_empty(struct spool *spool)
@@ -224,7 +227,7 @@ void spool_rewrite_end(struct spool *spool)
 
 /* --- Reading --- */
 
-static bool is_well_formed(const struct spool_head *head, const char *line)
+static bool is_well_formed(const struct spool_head *head, const char *text)
 {
 	struct record_open_head open = {
 		.kind = RECORD_OPEN, .length = head->length, .hole = head->hole, .id = head->id
@@ -232,33 +235,39 @@ static bool is_well_formed(const struct spool_head *head, const char *line)
 	char bytes[RECORD_ITEM_MAX];
 	struct record_item item;
 
+	if (head->hole == NOTE)
+		return record_note_write(bytes, sizeof bytes, head->id, (struct span){ text, head->length }) ==
+		       sizeof(struct record_note_head) + head->length;
 	memcpy(bytes, &open, sizeof open);
-	memcpy(bytes + sizeof open, line, head->length);
+	memcpy(bytes + sizeof open, text, head->length);
 	return record_item_read(&item, (struct span){ bytes, sizeof open + head->length }) > 0;
 }
 
-static bool read_entry(FILE *file, struct spool_head *head, char line[RECORD_MAX])
+static bool read_entry(FILE *file, struct spool_head *head, char text[RECORD_MAX])
 {
 	if (fread(head, sizeof *head, 1, file) != 1 || head->magic != SPOOL_MAGIC ||
 		head->length > RECORD_MAX)
 		return false;
-	return head->length == 0 || (fread(line, head->length, 1, file) == 1 && is_well_formed(head, line));
+	return head->length == 0 || (fread(text, head->length, 1, file) == 1 && is_well_formed(head, text));
 }
 
 static void read_entries(struct spool *spool, FILE *file, int64_t now_us,
 	void (*take)(void *context, const struct spool_line *line), void *context)
 {
-	static char line[RECORD_MAX];
+	static char bytes[RECORD_MAX];
 	struct spool_head head;
 	int64_t wall = wall_us();
 
-	while (read_entry(file, &head, line)) {
+	while (read_entry(file, &head, bytes)) {
+		struct span text = { bytes, head.length }, none = { "", 0 };
+		bool is_note = head.hole == NOTE;
 		/* A clock that was set back makes it wait once more from the beginning. */
 		int64_t age =
 			head.since_wall_us >= 0 && head.since_wall_us < wall ? wall - head.since_wall_us : 0;
 
 		take(context,
-			&(struct spool_line){ head.id, now_us - age, head.hole, { line, head.length } });
+			&(struct spool_line){ head.id, now_us - age, is_note ? 0 : head.hole, is_note ? none : text,
+				is_note ? text : none });
 		spool->size += sizeof head + head.length;
 	}
 }

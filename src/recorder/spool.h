@@ -1,5 +1,5 @@
 /* spool.h: the open records that the recorder holds, written down beside the records file for the case that it dies: its
- * successor reads them there. What is appended is an open line, or that it is gone; a file that has mostly those that are
+ * successor reads them there. What is appended is an open line, its note, or that it is gone; a file that has mostly those that are
  * gone is replaced by a new one. Nothing here is needed for a call to be recorded: where the file cannot be written, it is
  * emptied, the log says so, and it is tried anew a while later. */
 #ifndef STIRRUP_SPOOL_H
@@ -17,7 +17,8 @@ struct spool_line {
 	uint64_t id;
 	int64_t since_us;         /* monotonic: when it came */
 	size_t hole;
-	struct span line;         /* empty: this id is gone */
+	struct span line;
+	struct span note;         /* in place of a line, after it; both empty: this id is gone */
 };
 
 /* The file is made when there is something to write. NULL when out of memory. */

@@ -195,9 +195,17 @@ void call_record_pending(struct worker *worker, const struct call *call, const s
 
 void call_record_final(struct worker *worker, uint64_t id, unsigned status, const char *by, struct span why)
 {
-	struct record_final final = { status, span_of(by), why };
+	struct record_final final = { .status = status, .by = span_of(by), .why = why };
 	char item[sizeof(struct record_final_head) + RECORD_FINAL_MAX];
 
 	if (is_wanted(worker, worker->generation->config))
 		send_item(worker, item, record_final_write(item, sizeof item, id, &final));
+}
+
+void call_record_note(struct worker *worker, uint64_t id, struct span text)
+{
+	char item[sizeof(struct record_note_head) + 2 * RECORD_NOTE_MAX];
+
+	if (is_wanted(worker, worker->generation->config))
+		send_item(worker, item, record_note_write(item, sizeof item, id, text));
 }

@@ -172,5 +172,8 @@ void call_record_pending(struct worker *worker, const struct call *call, const s
 /* What the caller got (200 to 699); by: address:port of the next hop that answered, NULL: we did; why: its phrase and
  * Reason, as in "438 Invalid Identity Header; Reason: STIR;cause=438", of which 256 octets are kept. */
 void call_record_final(struct worker *worker, uint64_t id, unsigned status, const char *by, struct span why);
+/* What else is to be known of it, before its final status: text that is not empty, of which 256 octets are kept; the first
+ * counts. */
+void call_record_note(struct worker *worker, uint64_t id, struct span text);
 
 #endif

@@ -25,6 +25,8 @@
 #define LIMIT (180 * SECOND)
 #define START (1000 * SECOND)
 
+#define SPOOL_HEAD 24 /* octets before each line and note */
+
 static char out[OPEN_LINE_MAX];
 
 /* Reads an item as it would come; its spans stay good until the next call. */
@@ -48,10 +50,17 @@ static size_t take_line(struct open_records *records, int64_t now, uint64_t id)
 
 static size_t take_final(struct open_records *records, int64_t now, uint64_t id, unsigned status)
 {
-	struct record_final final = { status, span_of("192.0.2.9:5060"), span_of("Busy Here") };
+	struct record_final final = { .status = status, .by = span_of("192.0.2.9:5060"), .why = span_of("Busy Here") };
 	char bytes[RECORD_ITEM_MAX];
 
 	return take(records, now, bytes, record_final_write(bytes, sizeof bytes, id, &final));
+}
+
+static void take_note(struct open_records *records, int64_t now, uint64_t id, const char *text)
+{
+	char bytes[RECORD_ITEM_MAX];
+
+	assert_int_equal(take(records, now, bytes, record_note_write(bytes, sizeof bytes, id, span_of(text))), 0);
 }
 
 /* The line in out is that of this call, with this status. 0: null. */
@@ -70,6 +79,21 @@ static void assert_line(size_t length, uint64_t id, unsigned status)
 	final = json_object_get(json, "final_status");
 	assert_int_equal(json_is_null(final) ? 0 : json_integer_value(final), status);
 	assert_true(json_is_null(json_object_get(json, "rejected_by")) == (status < 300));
+	json_decref(json);
+}
+
+/* Its note, NULL: null. */
+static void assert_note(size_t length, const char *note)
+{
+	json_t *json = json_loadb(out, length, JSON_REJECT_DUPLICATES, NULL);
+	const char *text;
+
+	assert_non_null(json);
+	text = json_string_value(json_object_get(json, "note"));
+	if (note == NULL)
+		assert_true(json_is_null(json_object_get(json, "note")));
+	else
+		assert_string_equal(text, note);
 	json_decref(json);
 }
 
@@ -132,6 +156,133 @@ static void only_the_first_of_each_counts(void **state)
 	assert_int_equal(open_records_due(records, LIMIT, START + OPEN_WRITTEN_US, out), 0);
 	assert_int_equal(take_line(records, START + OPEN_WRITTEN_US, 1), 0);
 	assert_line(take_final(records, START + OPEN_WRITTEN_US, 1, 200), 1, 200);
+	open_records_free(records);
+}
+
+static void a_note_stands_in_the_record_whenever_it_came(void **state)
+{
+	/* The order in which line, note and final come; the last makes the record. */
+	static const char *const orders[] = { "LNF", "NLF", "NFL", "FNL" };
+
+	for (size_t i = 0; i < sizeof orders / sizeof orders[0]; i++)
+		for (unsigned status = 200; status <= 486; status += 286) {
+			struct open_records *records = open_records_new(OPEN_BYTES_MAX);
+			size_t length = 0;
+
+			for (const char *next = orders[i]; *next != '\0'; next++) {
+				assert_int_equal(length, 0);
+				assert_int_equal(open_records_due(records, LIMIT, START, out), 0);
+				if (*next == 'N')
+					take_note(records, START, 1, "180 x");
+				else
+					length = *next == 'L' ? take_line(records, START, 1) :
+								take_final(records, START, 1, status);
+			}
+			assert_line(length, 1, status);
+			assert_note(length, status == 200 ? "180 x; Busy Here" : "180 x");
+			assert_int_equal(open_records_orphans(records), 0);
+			open_records_free(records);
+		}
+}
+
+static void the_first_note_counts(void **state)
+{
+	struct open_records *records = open_records_new(OPEN_BYTES_MAX);
+	size_t length;
+
+	/* After its line; before it. */
+	take_line(records, START, 1);
+	take_note(records, START, 1, "180 x");
+	take_note(records, START, 1, "183 y");
+	length = take_final(records, START, 1, 486);
+	assert_note(length, "180 x");
+	take_note(records, START, 2, "180 x");
+	take_note(records, START, 2, "183 y");
+	take_line(records, START, 2);
+	take_note(records, START, 2, "183 z");
+	length = take_final(records, START, 2, 486);
+	assert_note(length, "180 x");
+	/* Too late: that makes no new record, and none of the other call's. */
+	take_note(records, START, 2, "180 x");
+	assert_int_equal(take_line(records, START, 2), 0);
+	take_line(records, START, 3);
+	length = take_final(records, START, 3, 486);
+	assert_note(length, NULL);
+	assert_int_equal(open_records_count(records), 0);
+	assert_int_equal(open_records_orphans(records), 0);
+	open_records_free(records);
+}
+
+static void a_record_without_a_final_has_its_note(void **state)
+{
+	struct open_records *records = open_records_new(OPEN_BYTES_MAX);
+	size_t length;
+
+	take_line(records, START, 1);
+	take_note(records, START, 1, "180 x");
+	take_note(records, START, 2, "183 y");
+	take_line(records, START + SECOND, 2);
+	length = open_records_due(records, LIMIT, START + LIMIT, out);
+	assert_line(length, 1, 0);
+	assert_note(length, "180 x");
+	/* The time of its line counts. */
+	assert_int_equal(open_records_due(records, LIMIT, START + LIMIT, out), 0);
+	length = open_records_due(records, LIMIT, START + LIMIT + SECOND, out);
+	assert_line(length, 2, 0);
+	assert_note(length, "183 y");
+	open_records_free(records);
+}
+
+static void a_note_without_a_line_is_counted_and_forgotten(void **state)
+{
+	struct open_records *records = open_records_new(OPEN_BYTES_MAX);
+	size_t length;
+
+	take_note(records, START, 1, "180 x");
+	assert_int_equal(open_records_due(records, LIMIT, START + OPEN_EARLY_US - 1, out), 0);
+	assert_int_equal(open_records_orphans(records), 1);
+	/* A final has its own time, and the note stays with it. */
+	assert_int_equal(take_final(records, START + OPEN_EARLY_US - 1, 1, 486), 0);
+	assert_int_equal(open_records_due(records, LIMIT, START + 2 * OPEN_EARLY_US - 2, out), 0);
+	length = take_line(records, START + 2 * OPEN_EARLY_US - 2, 1);
+	assert_line(length, 1, 486);
+	assert_note(length, "180 x");
+	take_note(records, START, 2, "180 x");
+	assert_int_equal(open_records_due(records, LIMIT, START + OPEN_EARLY_US, out), 0);
+	assert_int_equal(open_records_orphans(records), 1);
+	take_line(records, START + OPEN_EARLY_US, 2);
+	length = take_final(records, START + OPEN_EARLY_US, 2, 486);
+	assert_note(length, NULL);
+	open_records_free(records);
+}
+
+static void the_longest_note_and_final_fit_the_longest_line(void **state)
+{
+	static char call_id[RECORD_STRING_MAX], rule[RECORD_STRING_MAX + 1], junk[1000];
+	const struct span all = { junk, sizeof junk };
+	const struct record record = { .call_id = { call_id, sizeof call_id }, .node = rule };
+	struct open_records *records = open_records_new(OPEN_BYTES_MAX);
+
+	memset(call_id, 1, sizeof call_id);
+	memset(rule, 1, sizeof rule - 1);
+	memset(junk, 1, sizeof junk);
+	for (unsigned status = 200; status <= 603; status += 403) {
+		struct record_final final = { .status = status, .by = all, .why = all };
+		char bytes[RECORD_ITEM_MAX];
+		size_t length = record_open_write(bytes, sizeof bytes, status, &record);
+		json_t *json;
+
+		assert_true(length > 0);
+		assert_int_equal(take(records, START, bytes, length), 0);
+		length = record_note_write(bytes, sizeof bytes, status, all);
+		assert_int_equal(take(records, START, bytes, length), 0);
+		length = record_final_write(bytes, sizeof bytes, status, &final);
+		length = take(records, START, bytes, length);
+		assert_in_range(length, 9000, OPEN_LINE_MAX);
+		json = json_loadb(out, length, JSON_REJECT_DUPLICATES, NULL);
+		assert_non_null(json);
+		json_decref(json);
+	}
 	open_records_free(records);
 }
 
@@ -198,6 +349,14 @@ static void what_is_remembered_is_bounded(void **state)
 	assert_int_equal(open_records_orphans(records), OPEN_EARLY_MAX + 9);
 	assert_int_equal(open_records_due(records, LIMIT, START + OPEN_EARLY_US, out), 0);
 	assert_int_equal(open_records_orphans(records), OPEN_EARLY_MAX + 9);
+	open_records_free(records);
+
+	/* Notes have the same bound. */
+	records = open_records_new(OPEN_BYTES_MAX);
+	for (uint64_t id = 0; id < OPEN_EARLY_MAX + 10; id++)
+		take_note(records, START, id, "180 x");
+	assert_int_equal(open_records_orphans(records), OPEN_EARLY_MAX + 10);
+	assert_int_equal(open_records_due(records, LIMIT, START + OPEN_EARLY_US, out), 0);
 	open_records_free(records);
 
 	records = open_records_new(OPEN_BYTES_MAX);
@@ -335,6 +494,52 @@ static void a_successor_goes_on_where_the_dead_one_was(void **state)
 	open_records_free(records);
 }
 
+static void a_successor_knows_the_notes(void **state)
+{
+	struct place *place = *state;
+	int64_t now = monotonic_us();
+	struct open_records *records = open_records_new(OPEN_BYTES_MAX), *next;
+	struct spool *spool = spool_open(place->path), *again;
+	size_t length;
+
+	/* Saved with its line, after it, and again as all are saved anew. */
+	take_note(records, now, 1, "180 one");
+	take_line(records, now, 1);
+	take_line(records, now, 2);
+	take_line(records, now, 3);
+	take_line(records, now, 4);
+	open_records_save(records, spool, now, false);
+	take_note(records, now, 2, "180 two");
+	take_note(records, now, 3, "180 three");
+	take_note(records, now, 5, "180 five");
+	assert_true(take_final(records, now, 3, 200) > 0);
+	open_records_save(records, spool, now, false);
+	next = successor(place, spool, &again, now);
+	assert_int_equal(open_records_count(next), 3);
+	take_note(next, now, 4, "180 four");
+	take_note(next, now, 1, "183 one");
+	open_records_save_all(next, again);
+	take_note(next, now, 2, "183 two");
+	open_records_save(next, again, now, false);
+	open_records_free(records);
+	open_records_free(next);
+
+	records = successor(place, again, &spool, now);
+	length = take_final(records, now, 2, 486);
+	assert_line(length, 2, 486);
+	assert_note(length, "180 two");
+	for (uint64_t id = 1; id <= 4; id += 3) {
+		length = open_records_due(records, 0, now, out);
+		assert_line(length, id, 0);
+		assert_note(length, id == 1 ? "180 one" : "180 four");
+	}
+	assert_int_equal(open_records_due(records, 0, now, out), 0);
+	open_records_save(records, spool, now, true);
+	assert_int_equal(size_of(place), 0);
+	spool_close(spool, true);
+	open_records_free(records);
+}
+
 static void the_time_of_the_dead_one_counts(void **state)
 {
 	struct place *place = *state;
@@ -384,28 +589,32 @@ static void a_spool_that_ends_anywhere_gives_what_is_whole(void **state)
 	int64_t now = monotonic_us();
 	struct open_records *records = open_records_new(OPEN_BYTES_MAX);
 	struct spool *spool = spool_open(place->path);
-	off_t ends[4] = { 0 };
+	off_t ends[4] = { 0 }, note;
 	char *bytes;
 	int fd;
 
 	for (uint64_t id = 1; id <= 3; id++) {
 		take_line(records, now, id);
+		if (id == 2)
+			take_note(records, now, id, "180 x");
 		open_records_save(records, spool, now, false);
 		ends[id] = size_of(place);
 	}
+	note = ends[2] - (off_t)strlen("180 x") - (off_t)SPOOL_HEAD;
 	spool_close(spool, false);
 	open_records_free(records);
 	bytes = malloc((size_t)ends[3]);
 	fd = open(place->path, O_RDWR);
 	assert_int_equal(pread(fd, bytes, (size_t)ends[3], 0), ends[3]);
 	for (off_t size = 0; size <= ends[3]; size++) {
-		size_t whole = size == ends[3] ? 3 : size >= ends[2] ? 2 : size >= ends[1] ? 1 : 0;
+		size_t whole = size == ends[3] ? 3 : size >= note ? 2 : size >= ends[1] ? 1 : 0;
+		off_t kept = whole == 2 && size < ends[2] ? note : ends[whole];
 
 		assert_int_equal(ftruncate(fd, 0), 0);
 		assert_int_equal(pwrite(fd, bytes, (size_t)size, 0), size);
 		records = successor(place, NULL, &spool, now);
 		assert_int_equal(open_records_count(records), whole);
-		assert_int_equal(size_of(place), ends[whole]);
+		assert_int_equal(size_of(place), kept);
 		/* What is appended now is read again. */
 		take_line(records, now, 9);
 		open_records_save(records, spool, now, false);
@@ -542,12 +751,18 @@ int main(void)
 		cmocka_unit_test(a_final_may_come_before_its_line),
 		cmocka_unit_test(a_final_without_a_line_is_counted_and_forgotten),
 		cmocka_unit_test(only_the_first_of_each_counts),
+		cmocka_unit_test(a_note_stands_in_the_record_whenever_it_came),
+		cmocka_unit_test(the_first_note_counts),
+		cmocka_unit_test(a_record_without_a_final_has_its_note),
+		cmocka_unit_test(a_note_without_a_line_is_counted_and_forgotten),
+		cmocka_unit_test(the_longest_note_and_final_fit_the_longest_line),
 		cmocka_unit_test(without_a_final_it_is_written_in_its_time),
 		cmocka_unit_test(at_the_end_all_are_written_in_order),
 		cmocka_unit_test(beyond_the_bound_the_oldest_are_written),
 		cmocka_unit_test(what_is_remembered_is_bounded),
 		cmocka_unit_test(a_burst_leaves_no_memory_behind),
 		cmocka_unit_test_setup_teardown(a_successor_goes_on_where_the_dead_one_was, make_place, remove_place),
+		cmocka_unit_test_setup_teardown(a_successor_knows_the_notes, make_place, remove_place),
 		cmocka_unit_test_setup_teardown(the_time_of_the_dead_one_counts, make_place, remove_place),
 		cmocka_unit_test_setup_teardown(a_spool_that_is_read_late_gives_its_records, make_place, remove_place),
 		cmocka_unit_test_setup_teardown(a_spool_that_ends_anywhere_gives_what_is_whole, make_place, remove_place),

@@ -34,9 +34,10 @@ static size_t read_exact(struct record_item *item, const char *bytes, size_t len
 
 static void what_was_written_is_read(void **state)
 {
-	const struct record_final final = { 438, { "192.0.2.9:5060", 14 }, { "438 Invalid Identity Header", 27 } };
-	char bytes[3 * RECORD_ITEM_MAX];
-	size_t open, last, line;
+	const struct record_final final = {
+		.status = 438, .by = { "192.0.2.9:5060", 14 }, .why = { "438 Invalid Identity Header", 27 } };
+	char bytes[4 * RECORD_ITEM_MAX];
+	size_t open, last, line, note;
 	struct record_item item;
 
 	open = record_open_write(bytes, RECORD_ITEM_MAX, 7, &record);
@@ -60,11 +61,19 @@ static void what_was_written_is_read(void **state)
 	assert_int_equal(record_item_read(&item, (struct span){ bytes + open + last, line }), line);
 	assert_int_equal(item.kind, RECORD_LINE);
 	assert_int_equal(item.line.length, line);
+
+	note = record_note_write(bytes, RECORD_ITEM_MAX, 8, span_of("180 x"));
+	memset(bytes + note, 'x', 10);
+	assert_int_equal(record_item_read(&item, (struct span){ bytes, note + 10 }), note);
+	assert_int_equal(item.kind, RECORD_NOTE);
+	assert_int_equal(item.id, 8);
+	assert_true(span_is(item.note, "180 x"));
 }
 
 static void a_piece_of_an_item_is_none(void **state)
 {
-	const struct record_final final = { 486, { "192.0.2.9:5060", 14 }, { "486 Busy Here", 13 } };
+	const struct record_final final = {
+		.status = 486, .by = { "192.0.2.9:5060", 14 }, .why = { "486 Busy Here", 13 } };
 	char bytes[RECORD_ITEM_MAX];
 	struct record_item item;
 	size_t length = record_open_write(bytes, sizeof bytes, 7, &record);
@@ -81,6 +90,13 @@ static void a_piece_of_an_item_is_none(void **state)
 
 		assert_int_equal(read_exact(&item, bytes, size), 0);
 		assert_int_equal(record_final_write(little, size, 7, &final), 0);
+	}
+	length = record_note_write(bytes, sizeof bytes, 7, span_of("180 from 192.0.2.9:5060"));
+	for (size_t size = 0; size < length; size++) {
+		char little[RECORD_ITEM_MAX];
+
+		assert_int_equal(read_exact(&item, bytes, size), 0);
+		assert_int_equal(record_note_write(little, size, 7, span_of("180 from 192.0.2.9:5060")), 0);
 	}
 	length = record_write(bytes, sizeof bytes, &record);
 	for (size_t size = 0; size < length; size++)
@@ -139,7 +155,8 @@ static void a_status_that_is_not_final_is_refused(void **state)
 static void what_a_next_hop_says_is_cut(void **state)
 {
 	static char huge[70000];
-	const struct record_final final = { 603, { huge, sizeof huge }, { huge, sizeof huge } };
+	const struct record_final final = {
+		.status = 603, .by = { huge, sizeof huge }, .why = { huge, sizeof huge } };
 	char bytes[RECORD_ITEM_MAX];
 	struct record_item item;
 	size_t length;
@@ -149,6 +166,26 @@ static void what_a_next_hop_says_is_cut(void **state)
 	assert_int_equal(read_exact(&item, bytes, length), length);
 	assert_int_equal(item.final.by.length, RECORD_BY_MAX);
 	assert_in_range(item.final.why.length, RECORD_REJECTION_MAX, RECORD_REJECTION_MAX + 3);
+	length = record_note_write(bytes, sizeof bytes, 7, (struct span){ huge, sizeof huge });
+	assert_int_equal(read_exact(&item, bytes, length), length);
+	assert_in_range(item.note.length, RECORD_NOTE_MAX, RECORD_NOTE_MAX + 3);
+}
+
+static void a_note_that_says_nothing_or_too_much_is_refused(void **state)
+{
+	char bytes[70000] = "";
+	struct record_note_head head = { .kind = RECORD_NOTE };
+	struct record_item item;
+
+	assert_int_equal(record_note_write(bytes, sizeof bytes, 7, (struct span){ "", 0 }), 0);
+	for (unsigned length = 0; length <= UINT16_MAX; length++) {
+		bool good = length > 0 && length <= RECORD_NOTE_MAX + 3;
+
+		head.length = (uint16_t)length;
+		memcpy(bytes, &head, sizeof head);
+		assert_int_equal(record_item_read(&item, (struct span){ bytes, sizeof bytes }),
+			good ? sizeof head + length : 0);
+	}
 }
 
 static void junk_is_refused(void **state)
@@ -165,7 +202,7 @@ static void junk_is_refused(void **state)
 			junk[i] = (char)(seed >> 16);
 		}
 		if (size > 0)
-			junk[0] = "of{"[round % 3];
+			junk[0] = "ofn{"[round % 4];
 		assert_in_range(read_exact(&item, junk, size), 0, size);
 	}
 }
@@ -323,6 +360,7 @@ int main(void)
 		cmocka_unit_test(lengths_that_lie_are_refused),
 		cmocka_unit_test(a_status_that_is_not_final_is_refused),
 		cmocka_unit_test(what_a_next_hop_says_is_cut),
+		cmocka_unit_test(a_note_that_says_nothing_or_too_much_is_refused),
 		cmocka_unit_test(junk_is_refused),
 		cmocka_unit_test(lines_of_one_turn_share_messages),
 		cmocka_unit_test(what_the_channel_does_not_take_waits_in_order),

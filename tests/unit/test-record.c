@@ -87,18 +87,25 @@ static void a_refusal_says_whose_it_is_and_why(void **state)
 		const char *text;
 	} cases[] = {
 #define SPAN(literal) { literal, sizeof(literal) - 1 }
-		{ "an answer is no refusal", { 200, SPAN("192.0.2.9:5060"), { NULL, 0 } },
+#define NONE { NULL, 0 }
+		{ "an answer is no refusal", { 200, SPAN("192.0.2.9:5060"), NONE, NONE },
 			"\"final_status\":200,\"rejected_by\":null,\"rejection\":null,\"note\":null" },
-		{ "what is said of it is a note", { 200, SPAN("192.0.2.9:5060"), SPAN("a \"note\"") },
+		{ "what is said of it is a note", { 200, SPAN("192.0.2.9:5060"), SPAN("a \"note\""), NONE },
 			"\"final_status\":200,\"rejected_by\":null,\"rejection\":null,\"note\":\"a \\\"note\\\"\"" },
-		{ "300 is one", { 300, SPAN("192.0.2.9:5060"), SPAN("300 Multiple Choices") },
+		{ "300 is one", { 300, SPAN("192.0.2.9:5060"), SPAN("300 Multiple Choices"), NONE },
 			"\"final_status\":300,\"rejected_by\":\"192.0.2.9:5060\",\"rejection\":\"300 Multiple Choices\",\"note\":null" },
-		{ "phrase and Reason are escaped", { 438, SPAN("[2001:db8::9]:5060"), SPAN("438 \"Invalid\"\r\n\x80") },
+		{ "phrase and Reason are escaped", { 438, SPAN("[2001:db8::9]:5060"), SPAN("438 \"Invalid\"\r\n\x80"), NONE },
 			"\"final_status\":438,\"rejected_by\":\"[2001:db8::9]:5060\","
 			"\"rejection\":\"438 \\\"Invalid\\\"\\u000d\\u000a\xef\xbf\xbd\",\"note\":null" },
-		{ "ours is nobody's", { 408, { NULL, 0 }, { NULL, 0 } },
+		{ "ours is nobody's", { 408, NONE, NONE, NONE },
 			"\"final_status\":408,\"rejected_by\":null,\"rejection\":null,\"note\":null" },
-		{ "none is none", { 0, SPAN("192.0.2.9:5060"), { NULL, 0 } }, RECORD_NO_FINAL },
+		{ "none is none", { 0, SPAN("192.0.2.9:5060"), NONE, NONE }, RECORD_NO_FINAL },
+		{ "what was noted before it stands beside a refusal", { 486, SPAN("192.0.2.9:5060"), SPAN("486 Busy"), SPAN("180 \"x\"") },
+			"\"final_status\":486,\"rejected_by\":\"192.0.2.9:5060\",\"rejection\":\"486 Busy\",\"note\":\"180 \\\"x\\\"\"" },
+		{ "and before the note of an answer", { 200, SPAN("192.0.2.9:5060"), SPAN("kept in memory"), SPAN("180 x") },
+			"\"final_status\":200,\"rejected_by\":null,\"rejection\":null,\"note\":\"180 x; kept in memory\"" },
+		{ "and stands alone where nothing else comes", { 0, NONE, NONE, SPAN("180 x") },
+			"\"final_status\":null,\"rejected_by\":null,\"rejection\":null,\"note\":\"180 x\"" },
 	};
 
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -114,19 +121,23 @@ static void whatever_a_next_hop_says_fits(void **state)
 {
 	static char junk[70000];
 	char text[RECORD_FINAL_MAX], member[RECORD_FINAL_MAX + 2];
-	struct record_final final = { 603, { junk, sizeof junk }, { junk, sizeof junk } };
+	const struct span all = { junk, sizeof junk };
+	struct record_final final = { .by = all, .why = all, .note = all };
 
-	for (int octet = 0; octet < 256; octet++) {
+	for (int octet = 0; octet < 512; octet++) {
+		bool refused = octet < 256;
 		size_t length;
 		json_t *json;
 
 		memset(junk, octet, sizeof junk);
+		final.status = refused ? 603 : 200;
 		length = record_write_final(text, sizeof text, &final);
 		assert_true(length > 0);
 		snprintf(member, sizeof member, "{%.*s}", (int)length, text);
 		json = json_loads(member, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
 		assert_non_null(json);
-		assert_true(json_string_length(json_object_get(json, "rejection")) >= RECORD_REJECTION_MAX);
+		assert_true(!refused || json_string_length(json_object_get(json, "rejection")) >= RECORD_REJECTION_MAX);
+		assert_true(json_string_length(json_object_get(json, "note")) >= (refused ? 1 : 2) * RECORD_NOTE_MAX);
 		json_decref(json);
 	}
 }

@@ -197,11 +197,20 @@ static size_t open_item(char item[RECORD_ITEM_MAX], int number)
 
 static size_t final_item(char item[RECORD_ITEM_MAX], int number, unsigned status)
 {
-	struct record_final final = { status, span_of("192.0.2.9:5060"), span_of("486 Busy Here") };
+	struct record_final final = {
+		.status = status, .by = span_of("192.0.2.9:5060"), .why = span_of("486 Busy Here") };
 	size_t length = record_final_write(item, RECORD_ITEM_MAX, (uint64_t)number, &final);
 
 	assert_true(length > 0);
 	return length;
+}
+
+static size_t note_item(char item[RECORD_ITEM_MAX], int number)
+{
+	char text[32];
+
+	snprintf(text, sizeof text, "180 of %d", number);
+	return record_note_write(item, RECORD_ITEM_MAX, (uint64_t)number, span_of(text));
 }
 
 static void send_item(const struct fixture *f, int worker, const char *item, size_t length)
@@ -224,6 +233,13 @@ static void send_final(const struct fixture *f, int worker, int number, unsigned
 	char item[RECORD_ITEM_MAX];
 
 	send_item(f, worker, item, final_item(item, number, status));
+}
+
+static void send_note(const struct fixture *f, int worker, int number)
+{
+	char item[RECORD_ITEM_MAX];
+
+	send_item(f, worker, item, note_item(item, number));
 }
 
 static char *contents(const char *path, size_t *length)
@@ -275,6 +291,25 @@ static int records_of(const char *path, int number, unsigned status)
 	}
 	free(text);
 	return count;
+}
+
+/* Whether the one record of this call has this member. */
+static bool record_has(const char *path, int number, const char *member)
+{
+	size_t length;
+	char *text = contents(path, &length), call[64], *line, *end;
+	bool has;
+
+	snprintf(call, sizeof call, ",\"call_id\":\"call-%d\",", number);
+	line = strstr(text, call);
+	assert_non_null(line);
+	end = strchr(line, '\n');
+	assert_non_null(end);
+	assert_null(strstr(end, call));
+	*end = '\0';
+	has = strstr(line, member) != NULL;
+	free(text);
+	return has;
 }
 
 static off_t size_of(const char *path)
@@ -487,7 +522,35 @@ static void an_open_record_waits_for_its_final(void **state)
 	assert_int_equal(lines_in(f->records), 3);
 	assert_int_equal(records_of(f->records, 1, 200), 1);
 	assert_int_equal(records_of(f->records, 2, 486), 1);
-	assert_true(log_has(f, "1 final answers were to calls without an open record"));
+	assert_true(log_has(f, "what was told of 1 calls found no open record"));
+	assert_false(log_has(f, "lost"));
+	clean(f);
+}
+
+static void a_note_is_written_with_the_record_of_its_call(void **state)
+{
+	struct fixture *f = start("calls");
+
+	expect_answer(f, CHILD_READY, 1);
+	/* Before its line, after it, and by another worker. */
+	send_note(f, 0, 1);
+	send_open(f, 0, 1);
+	send_note(f, 0, 1);
+	send_open(f, 0, 2);
+	send_line(f, 0, 0);
+	wait_for_lines(f->records, 1);
+	send_note(f, 1, 2);
+	send_open(f, 1, 3);
+	send_final(f, 0, 1, 486);
+	send_final(f, 1, 2, 200);
+	wait_for_lines(f->records, 3);
+	send_note(f, 1, 3);
+	stop(f);
+	assert_int_equal(lines_in(f->records), 4);
+	assert_true(record_has(f->records, 1, ",\"final_status\":486,"));
+	assert_true(record_has(f->records, 1, ",\"rejection\":\"486 Busy Here\",\"note\":\"180 of 1\","));
+	assert_true(record_has(f->records, 2, ",\"note\":\"180 of 2; 486 Busy Here\","));
+	assert_true(record_has(f->records, 3, ",\"final_status\":null,\"rejected_by\":null,\"rejection\":null,\"note\":\"180 of 3\","));
 	assert_false(log_has(f, "lost"));
 	clean(f);
 }
@@ -527,9 +590,11 @@ static void a_successor_knows_what_was_open(void **state)
 	path_in(f, spool, "calls.pending");
 	for (int i = 0; i < 100; i++)
 		send_open(f, 0, i);
+	wait_for_size(spool, 100 * 300);
+	send_note(f, 0, 48);
+	send_note(f, 0, 50);
 	send_final(f, 0, 0, 200);
 	wait_for_lines(f->records, 1);
-	wait_for_size(spool, 100 * 300);
 	usleep(50000);
 	kill_it(f);
 
@@ -542,7 +607,9 @@ static void a_successor_knows_what_was_open(void **state)
 	stop(again);
 	assert_int_equal(lines_in(f->records), 100);
 	assert_int_equal(records_of(f->records, 49, 486), 1);
-	assert_int_equal(records_of(f->records, 50, 0), 1);
+	assert_true(record_has(f->records, 48, "\"rejection\":\"486 Busy Here\",\"note\":\"180 of 48\","));
+	assert_true(record_has(f->records, 50, "\"final_status\":null,\"rejected_by\":null,\"rejection\":null,\"note\":\"180 of 50\","));
+	assert_int_equal(records_of(f->records, 51, 0), 1);
 	assert_int_equal(size_of(spool), -1);
 	clean(again);
 	clean(f);
@@ -890,6 +957,7 @@ int main(void)
 		cmocka_unit_test(what_is_not_one_line_is_not_written),
 		cmocka_unit_test(a_message_may_have_several_items),
 		cmocka_unit_test(an_open_record_waits_for_its_final),
+		cmocka_unit_test(a_note_is_written_with_the_record_of_its_call),
 		cmocka_unit_test(stop_writes_what_is_open),
 		cmocka_unit_test(a_successor_knows_what_was_open),
 		cmocka_unit_test(what_is_open_follows_a_reload),
