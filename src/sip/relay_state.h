@@ -15,6 +15,7 @@ enum relay_state {
 #define RELAY_CONFIRMED 4
 #define RELAY_ATTEMPTS (2 * HOPS_CHOSEN_MAX) /* each hop may be tried over TCP and UDP */
 #define RELAY_BY_TCP 0x80
+#define RELAY_BRANCH_SIZE 32
 
 struct relay {
 	struct relay *by_id, *by_digest, *by_merge; /* the next of the same hash */
@@ -77,6 +78,36 @@ struct relay {
 	int64_t deadline_us;              /* of the state */
 	int64_t interval_us;              /* of repeats */
 };
+
+/* --- relay_table.c: those in progress, and when each is due --- */
+bool relays_full(const struct relays *relays);
+struct relay *relays_find(struct relays *relays, const struct call_digest *digest);
+/* By a branch: "z9hG4bKs", the worker, the id, the attempt. */
+struct relay *relays_find_branch(struct relays *relays, struct span branch, unsigned *attempt);
+uint64_t relay_merge_hash(const struct sip_basics *basics);
+void relays_enter(struct relays *relays, struct relay *relay);
+void relays_leave(struct relays *relays, struct relay *relay);
+void relays_each(struct relays *relays, void (*visit)(struct relay *relay, void *context), void *context);
+/* To within a tenth of a second. */
+void relay_arm(struct relays *relays, struct relay *relay, int64_t due_us);
+void relay_disarm(struct relay *relay);
+/* The next one that is due, not armed any more; NULL: none. */
+struct relay *relays_take_due(struct relays *relays, int64_t now_us);
+
+/* --- relay_new.c: what is kept of a request --- */
+/* rest: what is to be sent behind our own lines. NULL when out of memory. */
+struct relay *relay_new(const struct relay_plan *plan, struct span rest);
+void relay_free(struct relay *relay);
+void relay_forget_request(struct relay *relay);
+void relay_keep_answer(struct relay *relay, struct span answer);
+char *relay_copy(const char *bytes, size_t length); /* NULL when out of memory */
+
+/* --- relay_request.c: what the next hop gets. Both return the length; 0: it fits into no message. --- */
+size_t relay_request(char *out, size_t size, const struct worker *worker, const struct relay *relay);
+/* The ACK of a failure (RFC 3261 section 17.1.1.3) and the CANCEL (9.1): the lines of the INVITE that they repeat. to: the
+ * response's; empty: the INVITE's. */
+size_t relay_follower(char *out, size_t size, const struct worker *worker, const struct relay *relay, const char *method,
+	struct span to);
 
 /* --- What the modes make of it --- */
 

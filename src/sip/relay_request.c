@@ -1,0 +1,118 @@
+#include "relay_state.h"
+
+#include <stdio.h>
+
+#include "forward.h"
+#include "outgoing.h"
+#include "own_route.h"
+#include "own_via.h"
+#include "stirrup/sip_uri.h"
+#include "stirrup/verstat.h"
+
+#define DATAGRAM_MAX 65507 /* what IPv4 and UDP leave of 65,535 octets */
+
+static void write_branch(const struct worker *worker, const struct relay *relay, char branch[RELAY_BRANCH_SIZE])
+{
+	snprintf(branch, RELAY_BRANCH_SIZE, RELAY_BRANCH "%02x%016llx%x", worker->index & 0xff, (unsigned long long)relay->id,
+		relay->attempt & 0xf);
+}
+
+static void put_request_uri(struct writer *writer, const struct relay *relay)
+{
+	static char uri[2048], clean[2048];
+	struct span received = relay->received_uri;
+	struct sip_uri parts;
+	unsigned removed;
+
+	uri[0] = '\0';
+	if (relay->request_uri.length > 0) {
+		writer_span(writer, relay->request_uri);
+		return;
+	}
+	if (verstat_in_uri(received) && verstat_strip(clean, sizeof clean, received, &removed))
+		received = span_of(clean);
+	if (relay->kind == RELAY_FORWARD)
+		forward_request_uri(relay->generation, relay->received_uri, &relay->hops[relay->hop], uri, sizeof uri);
+	else if (!sip_uri_read(&parts, received) || !sip_uri_at(uri, sizeof uri, &parts, relay->hops[relay->hop].text))
+		uri[0] = '\0';
+	if (uri[0] != '\0')
+		writer_text(writer, uri);
+	else
+		writer_span(writer, relay->received_uri);
+}
+
+static void put_head(const struct worker *worker, struct writer *writer, const struct relay *relay, const char *method)
+{
+	char branch[RELAY_BRANCH_SIZE];
+
+	write_branch(worker, relay, branch);
+	if (method != NULL)
+		writer_text(writer, method);
+	else
+		writer_span(writer, relay->method);
+	writer_text(writer, " ");
+	put_request_uri(writer, relay);
+	writer_text(writer, " SIP/2.0\r\nVia: ");
+	own_via_put(writer, relay->generation, &relay->egress, branch, NULL);
+	writer_text(writer, "\r\n");
+}
+
+static void put_own_lines(struct writer *writer, const struct relay *relay)
+{
+	char seal[OWN_ROUTE_PARAMS_SIZE];
+
+	if (relay->record_route.length > 0 && span_copy(seal, sizeof seal, relay->record_route))
+		own_route_put(writer, relay->generation, &relay->egress, relay->listener, seal);
+	if (relay->shows_contact)
+		b2bua_put_contact(writer, relay);
+}
+
+size_t relay_request(char *out, size_t size, const struct worker *worker, const struct relay *relay)
+{
+	struct writer writer = writer_on(out, size);
+
+	put_head(worker, &writer, relay, NULL);
+	put_own_lines(&writer, relay);
+	writer_bytes(&writer, relay->rest, relay->rest_length);
+	if (relay->egress.transport == TRANSPORT_UDP && writer_length(&writer) > DATAGRAM_MAX)
+		return 0;
+	return writer.full ? 0 : writer_length(&writer);
+}
+
+size_t relay_follower(char *out, size_t size, const struct worker *worker, const struct relay *relay, const char *method,
+	struct span to)
+{
+	static struct sip_head head;
+	static char text[MESSAGE_BYTES_MAX];
+	struct writer invite = writer_on(text, sizeof text), writer = writer_on(out, size);
+	struct sip_basics basics;
+
+	writer_text(&invite, "INVITE sip:x SIP/2.0\r\nVia: SIP/2.0/UDP x\r\n");
+	writer_bytes(&invite, relay->rest, relay->rest_length);
+	if (invite.full || !sip_head_read(&head, (struct span){ text, writer_length(&invite) }) ||
+		!sip_basics_read(&basics, &head))
+		return 0;
+	put_head(worker, &writer, relay, method);
+	for (size_t i = 0; i < head.count; i++) {
+		enum header_kind kind = head.lines[i].kind;
+
+		if (kind == HEADER_FROM || kind == HEADER_CALL_ID || kind == HEADER_ROUTE || (kind == HEADER_TO && to.length == 0))
+			writer_span(&writer, head.lines[i].line);
+	}
+	if (to.length > 0) {
+		writer_text(&writer, "To: ");
+		writer_span(&writer, to);
+		writer_text(&writer, "\r\n");
+	}
+	writer_text(&writer, "CSeq: ");
+	writer_number(&writer, basics.cseq);
+	writer_text(&writer, " ");
+	writer_text(&writer, method);
+	writer_text(&writer, "\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n");
+	return writer.full ? 0 : writer_length(&writer);
+}
+
+bool relay_owns(struct span branch)
+{
+	return branch.length > sizeof RELAY_BRANCH - 1 && memcmp(branch.at, RELAY_BRANCH, sizeof RELAY_BRANCH - 1) == 0;
+}

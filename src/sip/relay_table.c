@@ -1,0 +1,235 @@
+#include "relay_state.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "stirrup/clock.h"
+
+#define SLOT_US INT64_C(100000)
+#define SLOTS 512
+
+struct relays {
+	struct relay **by_id, **by_digest, **by_merge;
+	size_t mask;
+	unsigned count, capacity;
+	struct relay *slots[SLOTS];
+	struct relay *looked_at;           /* what is left of the slot that is being looked at */
+	int64_t ticked;                    /* the slot time up to which all has been looked at */
+};
+
+struct relays *relays_new(unsigned capacity)
+{
+	struct relays *relays = calloc(1, sizeof *relays);
+	size_t buckets = 1024;
+
+	if (relays == NULL)
+		return NULL;
+	while (buckets < capacity)
+		buckets *= 2;
+	relays->by_id = calloc(buckets, sizeof *relays->by_id);
+	relays->by_digest = calloc(buckets, sizeof *relays->by_digest);
+	relays->by_merge = calloc(buckets, sizeof *relays->by_merge);
+	relays->mask = buckets - 1;
+	relays->capacity = capacity;
+	relays->ticked = monotonic_us() / SLOT_US;
+	if (relays->by_id != NULL && relays->by_digest != NULL && relays->by_merge != NULL)
+		return relays;
+	relays_free(relays);
+	return NULL;
+}
+
+bool relays_full(const struct relays *relays)
+{
+	return relays->count >= relays->capacity;
+}
+
+size_t relays_count(const struct relays *relays)
+{
+	return relays->count;
+}
+
+static struct relay **bucket_of_id(struct relays *relays, uint64_t id)
+{
+	return &relays->by_id[id & relays->mask];
+}
+
+static struct relay **bucket_of_digest(struct relays *relays, const struct call_digest *digest)
+{
+	uint64_t bits;
+
+	memcpy(&bits, digest->bytes + 8, sizeof bits);
+	return &relays->by_digest[bits & relays->mask];
+}
+
+static struct relay **bucket_of_merge(struct relays *relays, uint64_t merge)
+{
+	return &relays->by_merge[merge & relays->mask];
+}
+
+struct relay *relays_find(struct relays *relays, const struct call_digest *digest)
+{
+	struct relay *relay = *bucket_of_digest(relays, digest);
+
+	while (relay != NULL && memcmp(&relay->digest, digest, sizeof *digest) != 0)
+		relay = relay->by_digest;
+	return relay;
+}
+
+static struct relay *find_id(struct relays *relays, uint64_t id)
+{
+	struct relay *relay = *bucket_of_id(relays, id);
+
+	while (relay != NULL && relay->id != id)
+		relay = relay->by_id;
+	return relay;
+}
+
+uint64_t relay_merge_hash(const struct sip_basics *basics)
+{
+	const struct span parts[] = { basics->call_id, basics->from_tag, { (const char *)&basics->cseq, sizeof basics->cseq } };
+	uint64_t hash = UINT64_C(14695981039346656037);
+
+	for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
+		for (size_t at = 0; at < parts[i].length; at++)
+			hash = (hash ^ (unsigned char)parts[i].at[at]) * UINT64_C(1099511628211);
+	return hash | 1;
+}
+
+bool relay_is_merged(struct worker *worker, const struct sip_basics *basics, const struct call_digest *digest)
+{
+	uint64_t merge = relay_merge_hash(basics);
+
+	for (struct relay *relay = *bucket_of_merge(worker->relays, merge); relay != NULL; relay = relay->by_merge)
+		if (relay->merge == merge && memcmp(&relay->digest, digest, sizeof *digest) != 0)
+			return true;
+	return false;
+}
+
+void relays_enter(struct relays *relays, struct relay *relay)
+{
+	struct relay **id = bucket_of_id(relays, relay->id), **digest = bucket_of_digest(relays, &relay->digest);
+
+	relay->by_id = *id;
+	*id = relay;
+	relay->by_digest = *digest;
+	*digest = relay;
+	if (relay->merge != 0) {
+		struct relay **merge = bucket_of_merge(relays, relay->merge);
+
+		relay->by_merge = *merge;
+		*merge = relay;
+	}
+	relays->count++;
+}
+
+void relays_leave(struct relays *relays, struct relay *relay)
+{
+	struct relay **at = bucket_of_id(relays, relay->id);
+
+	while (*at != relay)
+		at = &(*at)->by_id;
+	*at = relay->by_id;
+	for (at = bucket_of_digest(relays, &relay->digest); *at != relay;)
+		at = &(*at)->by_digest;
+	*at = relay->by_digest;
+	if (relay->merge != 0) {
+		for (at = bucket_of_merge(relays, relay->merge); *at != relay;)
+			at = &(*at)->by_merge;
+		*at = relay->by_merge;
+	}
+	relays->count--;
+}
+
+struct relay *relays_find_branch(struct relays *relays, struct span branch, unsigned *attempt)
+{
+	char text[RELAY_BRANCH_SIZE], *behind;
+	char id[17];
+
+	if (branch.length != sizeof RELAY_BRANCH - 1 + 2 + 16 + 1 || !span_copy(text, sizeof text, branch))
+		return NULL;
+	memcpy(id, text + sizeof RELAY_BRANCH - 1 + 2, 16);
+	id[16] = '\0';
+	*attempt = (unsigned)strtoul(text + sizeof RELAY_BRANCH - 1 + 2 + 16, NULL, 16);
+	if (*attempt == 0)
+		*attempt = RELAY_ATTEMPTS;
+	return find_id(relays, strtoull(id, &behind, 16));
+}
+
+void relays_each(struct relays *relays, void (*visit)(struct relay *relay, void *context), void *context)
+{
+	for (size_t i = 0; i <= relays->mask; i++)
+		for (struct relay *relay = relays->by_id[i]; relay != NULL; relay = relay->by_id)
+			visit(relay, context);
+}
+
+/* --- Time --- */
+
+void relay_disarm(struct relay *relay)
+{
+	if (relay->link == NULL)
+		return;
+	*relay->link = relay->next;
+	if (relay->next != NULL)
+		relay->next->link = relay->link;
+	relay->link = NULL;
+}
+
+void relay_arm(struct relays *relays, struct relay *relay, int64_t due_us)
+{
+	struct relay **slot;
+	int64_t at = due_us / SLOT_US;
+
+	relay_disarm(relay);
+	if (at <= relays->ticked)
+		at = relays->ticked + 1;
+	slot = &relays->slots[at % SLOTS];
+	relay->due_us = due_us;
+	relay->next = *slot;
+	if (*slot != NULL)
+		(*slot)->link = &relay->next;
+	relay->link = slot;
+	*slot = relay;
+}
+
+struct relay *relays_take_due(struct relays *relays, int64_t now_us)
+{
+	int64_t until = now_us / SLOT_US;
+
+	if (until - relays->ticked > SLOTS)
+		relays->ticked = until - SLOTS;
+	for (;;) {
+		struct relay *relay = relays->looked_at;
+
+		if (relay != NULL) {
+			relay_disarm(relay);
+			if (relay->due_us <= now_us)
+				return relay;
+			relay_arm(relays, relay, relay->due_us);
+			continue;
+		}
+		if (relays->ticked >= until)
+			return NULL;
+		relays->ticked++;
+		relays->looked_at = relays->slots[relays->ticked % SLOTS];
+		relays->slots[relays->ticked % SLOTS] = NULL;
+		if (relays->looked_at != NULL)
+			relays->looked_at->link = &relays->looked_at;
+	}
+}
+
+void relays_free(struct relays *relays)
+{
+	if (relays == NULL)
+		return;
+	for (size_t i = 0; i < SLOTS; i++)
+		while (relays->slots[i] != NULL) {
+			struct relay *relay = relays->slots[i];
+
+			relay_disarm(relay);
+			relay_free(relay);
+		}
+	free(relays->by_id);
+	free(relays->by_digest);
+	free(relays->by_merge);
+	free(relays);
+}
