@@ -1,6 +1,6 @@
-/* expiry.h: when to remind that something ends by its own date: once each 30, 14, 7 and 1 days before, and once when it is
- * over. What lives less than twice such a time is not announced that early: it would be with every new one. Pure: time is
- * a parameter. */
+/* expiry.h: when to remind that something ends by its own date: once each 30, 14, 7 and 1 days before, and
+ * once when it is over. What lives less than twice such a time is not announced that early: it would be with
+ * every new one. Pure: time is a parameter. */
 #ifndef STIRRUP_EXPIRY_H
 #define STIRRUP_EXPIRY_H
 
@@ -15,8 +15,8 @@ struct expiry_watch *expiry_watch_new(void);        /* NULL when out of memory *
 void expiry_watch_free(struct expiry_watch *watch); /* NULL is fine */
 
 struct expiry_item {
-	const char *name;      /* tells it apart from the others, with ends */
-	int64_t begins, ends;  /* seconds since 1970; ends is its last one */
+	const char *name;     /* tells it apart from the others, with ends */
+	int64_t begins, ends; /* seconds since 1970; ends is its last one */
 };
 
 #define EXPIRY_TEXT_SIZE 64

@@ -266,8 +266,8 @@ static void report_busy(struct fetcher *fetcher, const char *x5u, enum fetches_a
 
 	if (log_allowed(&fetcher->busy_limiter, &more))
 		log_warning("%s is not fetched (nor %lu others before it): %s", x5u, more,
-			answer == FETCHES_OVER_BUDGET ? "the calls of one peer name too many new URLs" :
-							"too many certificates are being fetched");
+			answer == FETCHES_OVER_BUDGET ? "the calls of one peer name too many new URLs"
+						      : "too many certificates are being fetched");
 }
 
 static void fetch(struct fetcher *fetcher, uint32_t index, const struct fetch_request *request,
@@ -285,7 +285,8 @@ static void fetch(struct fetcher *fetcher, uint32_t index, const struct fetch_re
 		return;
 	if (answer == FETCHES_BUSY || answer == FETCHES_OVER_BUDGET) {
 		report_busy(fetcher, request->x5u, answer);
-		knowledge_say(facts, request->x5u, VERDICT_FETCHER_BUSY, "too many certificates are being fetched");
+		knowledge_say(
+			facts, request->x5u, VERDICT_FETCHER_BUSY, "too many certificates are being fetched");
 	} else {
 		snprintf(detail, sizeof detail, "the host failed and is left alone for another %u s",
 			left_ms / 1000 + 1);
@@ -571,14 +572,15 @@ static void read_control(struct fetcher *fetcher)
 
 /* --- Trust that expires --- */
 
-static void remind(struct fetcher *fetcher, const char *what, const char *ends_by, const struct expiry_item *item)
+static void remind(
+	struct fetcher *fetcher, const char *what, const char *ends_by, const struct expiry_item *item)
 {
 	struct expiry_reminder reminder;
 	int64_t now = now_s();
 
 	if (expiry_watch_look(fetcher->expiries, item, now, &reminder))
-		log_line(reminder.urgent ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, "trust: %s: %s %s", what, ends_by,
-			reminder.text);
+		log_line(reminder.urgent ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, "trust: %s: %s %s", what,
+			ends_by, reminder.text);
 }
 
 static void look_at_end(void *context, const char *what, bool is_crl, int64_t begins, int64_t ends)
@@ -589,10 +591,12 @@ static void look_at_end(void *context, const char *what, bool is_crl, int64_t be
 	char grace[256];
 
 	if (!is_crl) {
-		remind(fetcher, what, now_s() > ends ? "nothing under it is trusted: it has expired," : "expires", &item);
+		remind(fetcher, what,
+			now_s() > ends ? "nothing under it is trusted: it has expired," : "expires", &item);
 		return;
 	}
-	remind(fetcher, what, now_s() > ends ? "no newer one came, its nextUpdate has passed," : "its nextUpdate is due",
+	remind(fetcher, what,
+		now_s() > ends ? "no newer one came, its nextUpdate has passed," : "its nextUpdate is due",
 		&item);
 	/* That it counts no more is another thing than that it is late, and is not announced. */
 	snprintf(grace, sizeof grace, "%.*s, grace", (int)sizeof grace - 16, what);
@@ -664,8 +668,8 @@ static bool set_up(struct fetcher *fetcher)
 	if (fetcher->http != NULL)
 		fetcher->fetches = fetches_new(fetcher->http, take_fetched, fetcher);
 	fetcher->epoll = epoll_create1(EPOLL_CLOEXEC);
-	if (fetcher->knowledge != NULL && fetcher->fetched != NULL && fetcher->expiries != NULL && fetcher->fetches != NULL &&
-		fetcher->epoll >= 0)
+	if (fetcher->knowledge != NULL && fetcher->fetched != NULL && fetcher->expiries != NULL &&
+		fetcher->fetches != NULL && fetcher->epoll >= 0)
 		return watch(fetcher, fetcher->control, CONTROL);
 	log_error("out of memory, or of descriptors");
 	return false;

@@ -319,8 +319,8 @@ static void take_stock(struct fetches *fetches)
 	}
 }
 
-/* Hosts that failed the last time take at most half of the places, those and new ones three quarters, so that those that
- * answer are not behind them; one that was left alone gets one try. */
+/* Hosts that failed the last time take at most half of the places, those and new ones three quarters, so that
+ * those that answer are not behind them; one that was left alone gets one try. */
 static bool host_may_run(const struct fetches *fetches, const struct host *host)
 {
 	const struct fetch_rules *rules = &fetches->rules;
@@ -333,8 +333,8 @@ static bool host_may_run(const struct fetches *fetches, const struct host *host)
 	return host->running < (host->failures >= rules->failures_max ? 1 : rules->max_per_host);
 }
 
-/* What one peer's calls name takes at most half of the places with hosts that did not answer yet, and not all of them with
- * any: the others' calls want some, too. */
+/* What one peer's calls name takes at most half of the places with hosts that did not answer yet, and not all
+ * of them with any: the others' calls want some, too. */
 static bool peer_may_run(const struct fetches *fetches, const struct fetch *fetch)
 {
 	unsigned max = fetches->rules.max;

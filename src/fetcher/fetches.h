@@ -1,6 +1,7 @@
 /* fetches.h: what is being fetched and what waits for its turn. One fetch for each URL, however many want it;
- * caps in all and for each host; hosts that answered before come first; a host that fails is left alone for a while, then tried with one fetch (a
- * circuit breaker); a budget and a share for each peer whose calls name the URLs. */
+ * caps in all and for each host; hosts that answered before come first; a host that fails is left alone for a
+ * while, then tried with one fetch (a circuit breaker); a budget and a share for each peer whose calls name
+ * the URLs. */
 #ifndef STIRRUP_FETCHER_FETCHES_H
 #define STIRRUP_FETCHER_FETCHES_H
 

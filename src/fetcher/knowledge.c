@@ -38,8 +38,8 @@ struct knowledge {
 	size_t store_bytes;
 	struct epoch_note epoch; /* epoch 0: not settled yet */
 	uint32_t current_crls;
-	struct lru *known;       /* x5u -> facts, cut behind their constraints */
-	struct lru *failures;    /* x5u -> struct failure */
+	struct lru *known;    /* x5u -> facts, cut behind their constraints */
+	struct lru *failures; /* x5u -> struct failure */
 	struct log_limiter unwritten_limiter;
 };
 

@@ -1,5 +1,6 @@
-/* peer_budgets.h: how many new URLs the calls of each peer may have fetched in a time: a token bucket for each. What one
- * peer names without end must not use up the fetcher for the others. Pure: time is a parameter. */
+/* peer_budgets.h: how many new URLs the calls of each peer may have fetched in a time: a token bucket for
+ * each. What one peer names without end must not use up the fetcher for the others. Pure: time is a
+ * parameter. */
 #ifndef STIRRUP_FETCHER_PEER_BUDGETS_H
 #define STIRRUP_FETCHER_PEER_BUDGETS_H
 
@@ -9,7 +10,7 @@
 #define PEER_BUDGETS_BURST 4 /* seconds' worth that may come at once */
 
 struct peer_budgets;
-struct peer_budgets *peer_budgets_new(void);       /* NULL when out of memory; gives nothing before the first use */
+struct peer_budgets *peer_budgets_new(void); /* NULL when out of memory; gives nothing before the first use */
 void peer_budgets_free(struct peer_budgets *budgets); /* NULL is fine */
 
 void peer_budgets_use(struct peer_budgets *budgets, unsigned per_second);

@@ -364,16 +364,18 @@ static void remind(struct signer *signer, size_t index, int64_t now)
 {
 	const char *name = signer->current->config->credentials[index].name;
 	const struct credential *credential = signer->current->credentials[index];
-	struct expiry_item item = { name, credential_not_before(credential), credential_not_after(credential) };
+	struct expiry_item item = { name, credential_not_before(credential),
+		credential_not_after(credential) };
 	struct expiry_reminder reminder;
 
 	if (!expiry_watch_look(signer->expiries, &item, now, &reminder))
 		return;
 	if (now > item.ends)
-		log_error("credential %s signs no more: its certificates have expired, %s", name, reminder.text);
+		log_error("credential %s signs no more: its certificates have expired, %s", name,
+			reminder.text);
 	else
-		log_line(reminder.urgent ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, "credential %s: its certificates expire %s",
-			name, reminder.text);
+		log_line(reminder.urgent ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING,
+			"credential %s: its certificates expire %s", name, reminder.text);
 }
 
 static void look_for_expiries(struct signer *signer)

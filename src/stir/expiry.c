@@ -96,7 +96,8 @@ static void say(struct expiry_reminder *reminder, const struct expiry_item *item
 	if (left < 0)
 		snprintf(reminder->text, sizeof reminder->text, "since %s", date);
 	else if (left < 2 * DAY_S)
-		snprintf(reminder->text, sizeof reminder->text, "in %d hours, %s", (int)(left / HOUR_S), date);
+		snprintf(
+			reminder->text, sizeof reminder->text, "in %d hours, %s", (int)(left / HOUR_S), date);
 	else
 		snprintf(reminder->text, sizeof reminder->text, "in %d days, %s", (int)(left / DAY_S), date);
 }

@@ -14,18 +14,19 @@
 #include <openssl/sha.h>
 
 #define MAGIC UINT64_C(0x31796c7065725453)
-/* A token has one set of places; nothing is ever moved, so a look-up costs the same however full the table is. */
+/* A token has one set of places; nothing is ever moved, so a look-up costs the same however full the table
+ * is. */
 #define PLACES_PER_SET 8
 #define KEY_BYTES 32
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
-/* Two words, each written by one atomic step:
- *   holder: 32 bits of the token's hash, and the last second in which it is fresh; 0: the place is free;
- *   owner:  40 other bits of the token's hash, and 24 of the call's. Where the 40 are another token's, this one was put
- *           here but is nobody's yet: its worker is between its two steps, or was killed there, and whoever comes next
- *           may take the second one. */
+/* Two words, each written by one atomic step. A token that was put here has no owner yet while the bits of
+ * its hash in the second word are another's: its worker is between its two steps, or was killed there, and
+ * whoever comes next may take the second one. */
 struct place {
-	_Atomic uint64_t holder, owner;
+	_Atomic uint64_t
+		holder; /* 32 bits of the token's hash, and its last fresh second; 0: the place is free */
+	_Atomic uint64_t owner; /* 40 other bits of the token's hash, and 24 of the call's */
 };
 
 struct memory {
@@ -52,7 +53,8 @@ static size_t bytes_for(size_t set_count)
 static bool fill_in(int memory, size_t bytes)
 {
 	struct memory *head = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
-	bool filled = head != MAP_FAILED && getrandom(head->key, sizeof head->key, 0) == (ssize_t)sizeof head->key;
+	bool filled =
+		head != MAP_FAILED && getrandom(head->key, sizeof head->key, 0) == (ssize_t)sizeof head->key;
 
 	if (filled)
 		head->magic = MAGIC;
@@ -71,8 +73,8 @@ int replay_table_create(size_t capacity)
 		return -1;
 	}
 	memory = memfd_create("stirrup-replay", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (memory >= 0 && ftruncate(memory, (off_t)bytes_for(set_count)) == 0 && fill_in(memory, bytes_for(set_count)) &&
-		fcntl(memory, F_ADD_SEALS, SEALS) == 0)
+	if (memory >= 0 && ftruncate(memory, (off_t)bytes_for(set_count)) == 0 &&
+		fill_in(memory, bytes_for(set_count)) && fcntl(memory, F_ADD_SEALS, SEALS) == 0)
 		return memory;
 	if (memory >= 0)
 		close(memory);
@@ -88,7 +90,8 @@ static bool measure(int memory, size_t *bytes)
 	if (seals < 0 || (seals & SEALS) != SEALS || fstat(memory, &status) != 0)
 		return false;
 	*bytes = (size_t)status.st_size;
-	return *bytes >= bytes_for(1) && (*bytes - sizeof(struct memory)) % (PLACES_PER_SET * sizeof(struct place)) == 0;
+	return *bytes >= bytes_for(1) &&
+	       (*bytes - sizeof(struct memory)) % (PLACES_PER_SET * sizeof(struct place)) == 0;
 }
 
 struct replay_table *replay_table_open(int memory)
@@ -101,7 +104,8 @@ struct replay_table *replay_table_open(int memory)
 	if (measure(memory, &table->bytes)) {
 		table->memory = mmap(NULL, table->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
 		if (table->memory != MAP_FAILED && table->memory->magic == MAGIC) {
-			table->set_count = (table->bytes - sizeof(struct memory)) / (PLACES_PER_SET * sizeof(struct place));
+			table->set_count = (table->bytes - sizeof(struct memory)) /
+					   (PLACES_PER_SET * sizeof(struct place));
 			return table;
 		}
 		if (table->memory != MAP_FAILED) {
@@ -142,8 +146,8 @@ static void hash(const struct memory *memory, uint64_t words[4], struct span tex
 	memcpy(words, digest, sizeof digest);
 }
 
-static struct question question_of(struct replay_table *table, const struct passport *passport, struct span call,
-	int64_t window_s)
+static struct question question_of(
+	struct replay_table *table, const struct passport *passport, struct span call, int64_t window_s)
 {
 	uint64_t token[4], of_call[4];
 
@@ -152,7 +156,8 @@ static struct question question_of(struct replay_table *table, const struct pass
 	return (struct question){
 		.set = &table->memory->places[token[0] % table->set_count * PLACES_PER_SET],
 		/* Neither a free place nor a void one looks like it. */
-		.holder = (token[1] << 32 | UINT64_C(1) << 32) | (uint32_t)(passport_iat(passport) + window_s),
+		.holder =
+			(token[1] << 32 | UINT64_C(1) << 32) | (uint32_t)(passport_iat(passport) + window_s),
 		.owner = token[2] << CALL_BITS | of_call[0] >> (64 - CALL_BITS) | 1,
 	};
 }
@@ -202,9 +207,9 @@ struct candidate {
 	uint64_t owner;      /* as it was */
 };
 
-/* Whether the token is owned, and by whom. Where it is not, further candidates are made void: two workers may each have
- * put it into a place, but all agree on the first, and none can take another one behind our back: who puts it into one
- * after we looked there finds the first when it looks. */
+/* Whether the token is owned, and by whom. Where it is not, further candidates are made void: two workers may
+ * each have put it into a place, but all agree on the first, and none can take another one behind our back:
+ * who puts it into one after we looked there finds the first when it looks. */
 static bool find_owner(const struct question *question, struct candidate *candidate, uint64_t *owner)
 {
 	candidate->place = NULL;
@@ -218,14 +223,15 @@ static bool find_owner(const struct question *question, struct candidate *candid
 			continue;
 		if (candidate->place == NULL)
 			*candidate = (struct candidate){ at, *owner };
-		else if (!atomic_compare_exchange_strong(&at->owner, owner, nobody(question)) && is_owned(*owner, question))
+		else if (!atomic_compare_exchange_strong(&at->owner, owner, nobody(question)) &&
+			 is_owned(*owner, question))
 			return true;
 	}
 	return false;
 }
 
-/* A round that decides nothing was lost to another worker, which got further by it: more than a few are not lost unless
- * somebody scribbles on the memory. */
+/* A round that decides nothing was lost to another worker, which got further by it: more than a few are not
+ * lost unless somebody scribbles on the memory. */
 #define ROUNDS 64
 
 enum replay_answer replay_check(struct replay_table *table, const struct passport *passport, struct span call,
@@ -240,7 +246,8 @@ enum replay_answer replay_check(struct replay_table *table, const struct passpor
 			return owner == question.owner ? REPLAY_FIRST : REPLAY_SEEN_FOR_OTHER_CALL;
 		if (candidate.place == NULL)
 			put(&question, now);
-		else if (atomic_compare_exchange_strong(&candidate.place->owner, &candidate.owner, question.owner))
+		else if (atomic_compare_exchange_strong(
+				 &candidate.place->owner, &candidate.owner, question.owner))
 			return REPLAY_FIRST;
 	}
 	return REPLAY_FIRST;

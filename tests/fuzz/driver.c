@@ -142,9 +142,10 @@ static size_t cut_out(size_t length, size_t at, size_t count)
 /* What parsers look for. */
 static size_t put_token(size_t length, size_t at)
 {
-	static const char *const tokens[] = { ";", "=", "\"", "\\", "<", ">", ",", "@", ":", "%", "%00", "\r\n ", "\r\n", " ",
-		"\t", "..", ".", "-", "_", "{", "}", "[", "]", "null", "0", "-1", "4294967296", "18446744073709551616", "tel:",
-		"sip:", "+", ";verstat", ";tag=", ";info=<", ";ppt=shaken", "\xff", "\x80", "\x30\x80", "\xa0\x84\xff\xff\xff\xff",
+	static const char *const tokens[] = { ";", "=", "\"", "\\", "<", ">", ",", "@", ":", "%", "%00",
+		"\r\n ", "\r\n", " ", "\t", "..", ".", "-", "_", "{", "}", "[", "]", "null", "0", "-1",
+		"4294967296", "18446744073709551616", "tel:", "sip:", "+", ";verstat", ";tag=", ";info=<",
+		";ppt=shaken", "\xff", "\x80", "\x30\x80", "\xa0\x84\xff\xff\xff\xff",
 		"-----BEGIN CERTIFICATE-----\n", "-----END CERTIFICATE-----\n" };
 	const char *token = tokens[draw(sizeof tokens / sizeof tokens[0])];
 

@@ -2,11 +2,14 @@
 
 #include "stirrup/claim_constraints.h"
 
-/* {"alg":"ES256","ppt":"shaken","typ":"passport","x5u":"https://a.example/c"} and claims for it; the signature is none. */
-static const char token[] = "eyJhbGciOiJFUzI1NiIsInBwdCI6InNoYWtlbiIsInR5cCI6InBhc3Nwb3J0IiwieDV1IjoiaHR0cHM6Ly9hLmV4YW1wbGUvYyJ9"
-			    ".eyJhdHRlc3QiOiJBIiwiZGVzdCI6eyJ0biI6WyIxMjE1NTU1MTIxMyJdfSwiaWF0IjoxNzk4NzYxNjAwLCJvcmlnIjp7InRuIjoi"
-			    "MTIxNTU1NTEyMTIifSwib3JpZ2lkIjoiMTIzZTQ1NjctZTg5Yi0xMmQzLWE0NTYtNDI2NjU1NDQwMDAwIn0"
-			    ".AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+/* {"alg":"ES256","ppt":"shaken","typ":"passport","x5u":"https://a.example/c"} and claims for it; the
+ * signature is none. */
+static const char token[] =
+	"eyJhbGciOiJFUzI1NiIsInBwdCI6InNoYWtlbiIsInR5cCI6InBhc3Nwb3J0IiwieDV1IjoiaHR0cHM6Ly9hLmV4YW1wbGUvYyJ9"
+	".eyJhdHRlc3QiOiJBIiwiZGVzdCI6eyJ0biI6WyIxMjE1NTU1MTIxMyJdfSwiaWF0IjoxNzk4NzYxNjAwLCJvcmlnIjp7InRuIjo"
+	"i"
+	"MTIxNTU1NTEyMTIifSwib3JpZ2lkIjoiMTIzZTQ1NjctZTg5Yi0xMmQzLWE0NTYtNDI2NjU1NDQwMDAwIn0"
+	".AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

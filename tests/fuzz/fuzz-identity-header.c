@@ -18,7 +18,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		MUST_LIE_WITHIN(identity.alg, all);
 		MUST_LIE_WITHIN(identity.ppt, all);
 		identity_header_is(&identity, "shaken");
-		MUST(identity_header_write(out, sizeof out, identity.token, "https://a.example/c") < sizeof out);
+		MUST(identity_header_write(out, sizeof out, identity.token, "https://a.example/c") <
+			sizeof out);
 		before = rest.length;
 	}
 	MUST(rest.length == 0);

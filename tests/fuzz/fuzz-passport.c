@@ -19,7 +19,8 @@ static void walk(const struct passport *passport, struct span token)
 	MUST(passport_iat(passport) >= 0);
 	if (passport_ppt(passport) != NULL && strcmp(passport_ppt(passport), "shaken") == 0)
 		MUST(strchr("ABC", passport_attest(passport)) != NULL && passport_origid(passport) != NULL);
-	MUST(bytes.length < token.length && memcmp(bytes.at, token.at, bytes.length) == 0 && token.at[bytes.length] == '.');
+	MUST(bytes.length < token.length && memcmp(bytes.at, token.at, bytes.length) == 0 &&
+		token.at[bytes.length] == '.');
 	MUST(passport_has_claim(passport, span_of("orig")) && passport_has_claim(passport, span_of("iat")));
 	passport_claim_is(passport, span_of("orig"), span_of("{\"tn\":\"12155551212\"}"));
 	MUST(strlen(passport_header_json(passport)) > 0 && strlen(passport_payload_json(passport)) > 0);

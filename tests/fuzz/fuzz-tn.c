@@ -14,8 +14,8 @@ static void check(const struct tn *tn)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const struct dial_plan plans[] = { { .country_code = "1" },
-		{ .country_code = "49", .national_prefix = "0", .international_prefix = "00" }, { .country_code = "45" },
-		{ .country_code = "" } };
+		{ .country_code = "49", .national_prefix = "0", .international_prefix = "00" },
+		{ .country_code = "45" }, { .country_code = "" } };
 	struct span text = fuzz_span(data, size);
 	struct tn tn;
 
@@ -30,7 +30,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			continue;
 		/* What is canonical stays as it is. */
 		snprintf(again, sizeof again, "tel:+%s", tn.digits);
-		MUST(tn_from_uri(&same, span_of(again), &plans[i]) == TN_NUMBER && strcmp(same.digits, tn.digits) == 0);
+		MUST(tn_from_uri(&same, span_of(again), &plans[i]) == TN_NUMBER &&
+			strcmp(same.digits, tn.digits) == 0);
 	}
 	if (tn_from_text(&tn, text))
 		check(&tn);

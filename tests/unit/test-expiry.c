@@ -73,7 +73,8 @@ static void what_starts_late_hears_the_nearest_threshold_alone(void **state)
 {
 	bool urgent;
 
-	assert_string_equal(look(state, "a", 400 * DAY_S, 12 * DAY_S + 5, &urgent), "in 12 days, 2026-12-24T10:00:00Z");
+	assert_string_equal(
+		look(state, "a", 400 * DAY_S, 12 * DAY_S + 5, &urgent), "in 12 days, 2026-12-24T10:00:00Z");
 	assert_false(urgent);
 	assert_string_equal(look(state, "a", 400 * DAY_S, 12 * DAY_S, &urgent), "");
 	assert_string_equal(look(state, "b", 400 * DAY_S, 30 * DAY_S + 1, &urgent), "");
@@ -87,8 +88,14 @@ static void what_lives_shortly_is_announced_late(void **state)
 	static const struct {
 		int64_t life_s, first_s;
 	} cases[] = {
-		{ 60 * DAY_S, 30 * DAY_S }, { 60 * DAY_S - 1, 14 * DAY_S }, { 30 * DAY_S, 14 * DAY_S },
-		{ 28 * DAY_S - 1, 7 * DAY_S }, { 6 * DAY_S, 1 * DAY_S }, { 2 * DAY_S - 1, -1 }, { 0, -1 }, { -5, -1 },
+		{ 60 * DAY_S, 30 * DAY_S },
+		{ 60 * DAY_S - 1, 14 * DAY_S },
+		{ 30 * DAY_S, 14 * DAY_S },
+		{ 28 * DAY_S - 1, 7 * DAY_S },
+		{ 6 * DAY_S, 1 * DAY_S },
+		{ 2 * DAY_S - 1, -1 },
+		{ 0, -1 },
+		{ -5, -1 },
 	};
 	char name[8];
 	bool urgent;
@@ -138,7 +145,8 @@ static void many_and_odd_ones(void **state)
 		assert_true(expiry_watch_look(*state, &item, END, &reminder));
 		assert_false(expiry_watch_look(*state, &item, END, &reminder));
 	}
-	assert_false(expiry_watch_look(*state, &(struct expiry_item){ "", 0, INT64_MAX / 2 }, END, &reminder));
+	assert_false(
+		expiry_watch_look(*state, &(struct expiry_item){ "", 0, INT64_MAX / 2 }, END, &reminder));
 	assert_true(expiry_watch_look(*state, &(struct expiry_item){ "", 0, INT64_MIN / 2 }, END, &reminder));
 	assert_string_equal(reminder.text, "since ?");
 	expiry_watch_free(NULL);
@@ -148,7 +156,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(says_each_threshold_once, setup, teardown),
-		cmocka_unit_test_setup_teardown(what_starts_late_hears_the_nearest_threshold_alone, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			what_starts_late_hears_the_nearest_threshold_alone, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_lives_shortly_is_announced_late, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_new_end_counts_anew, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_looked_at_no_more_is_forgotten, setup, teardown),

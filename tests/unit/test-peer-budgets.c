@@ -95,7 +95,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_burst_then_so_many_a_second, setup, teardown),
 		cmocka_unit_test_setup_teardown(each_peer_has_its_own, setup, teardown),
 		cmocka_unit_test_setup_teardown(more_than_full_it_does_not_get, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_clock_that_stands_or_goes_back_fills_nothing, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			a_clock_that_stands_or_goes_back_fills_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(another_rate_counts_at_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(many_peers_do_not_take_more_memory, setup, teardown),
 	};
