@@ -41,17 +41,19 @@ static void unstamp_from(const struct sip_head *response, const struct sip_basic
 		sip_edit_replace(&edit, sip_head_find(response, HEADER_FROM, 0), span_of(value));
 }
 
-static void record_final(struct worker *worker, const struct sip_head *response, const struct sip_basics *basics,
+/* Nothing remembers what was counted already: a repeated response counts again. */
+static void watch(struct worker *worker, const struct sip_head *response, const struct sip_basics *basics,
 	const struct seal_via *fields)
 {
-	const struct config *config = worker->generation->config;
+	struct watched_call call = { .customer = fields->customer };
 	char by[NET_TEXT_SIZE];
 
-	if (response->status < 200 || !span_is(basics->method, "INVITE"))
+	if (!span_is(basics->method, "INVITE") || !watch_wants(response))
 		return;
+	call.record = own_via_record(basics->via.branch);
+	call.peer = config_peer_by_hash(worker->generation->config, fields->peer);
 	net_text(by, (const struct sockaddr *)&sockets_arrival()->source);
-	watch_final(worker, own_via_record(basics->via.branch), response, by, "");
-	watch_count(config_peer_by_hash(config, fields->peer), fields->customer, response, by);
+	watch_response(worker, &call, response, by);
 }
 
 static int listener_by_hash(const struct config *config, uint16_t hash)
@@ -87,7 +89,7 @@ void forward_response(struct worker *worker, const struct sip_head *response, co
 		unstamp_from(response, basics, fields.flags);
 		if (response->status > 100 && span_is(basics->method, "INVITE"))
 			put_reasons(&fields, own_via_param(&basics->via, "p"));
-		record_final(worker, response, basics, &fields);
+		watch(worker, response, basics, &fields);
 	}
 	if (sip_edit_write(&edit, made, sizeof made, &message))
 		egress_send(&egress, worker->agent, &address, message, NULL, NULL);

@@ -346,14 +346,27 @@ static void acknowledge(struct worker *worker, struct relay *relay, const struct
 	send_made(worker, relay, relay->acknowledgement_length, false);
 }
 
-static void record_final(struct worker *worker, struct relay *relay, const struct sip_head *response)
+/* Whether the same provisional status was told already: reliable ones are repeated (RFC 3262), a fork rings several times. */
+static bool was_watched(struct relay *relay, unsigned status)
 {
-	if (relay->record == 0)
+	unsigned place = status - 100;
+	bool was = (relay->watched[place / 8] >> place % 8 & 1) != 0;
+
+	relay->watched[place / 8] |= (uint8_t)(1 << place % 8);
+	return was;
+}
+
+static void watch(struct worker *worker, struct relay *relay, const struct sip_head *response)
+{
+	struct watched_call call = { relay->record, relay->peer, relay->customer,
+		relay->kind == RELAY_B2BUA && !relay->survives ? "the dialog store did not take the call" : "" };
+
+	if (relay->record == 0 || !watch_wants(response) ||
+		(response->status < 200 && was_watched(relay, response->status)))
 		return;
-	watch_final(worker, relay->record, response, relay->hops[relay->hop].text,
-		relay->kind == RELAY_B2BUA && !relay->survives ? "the dialog store did not take the call" : "");
-	watch_count(relay->peer, relay->customer, response, relay->hops[relay->hop].text);
-	relay->record = 0;
+	watch_response(worker, &call, response, relay->hops[relay->hop].text);
+	if (response->status >= 200)
+		relay->record = 0;
 }
 
 static void take_provisional(struct worker *worker, struct relay *relay, const struct sip_head *response,
@@ -368,8 +381,10 @@ static void take_provisional(struct worker *worker, struct relay *relay, const s
 	}
 	if (relay->cancel_wanted && !relay->cancel_sent)
 		send_cancel(worker, relay);
-	if (response->status > 100)
-		pass_response(worker, relay, response, basics);
+	if (response->status <= 100)
+		return;
+	pass_response(worker, relay, response, basics);
+	watch(worker, relay, response);
 }
 
 /* A hop that had been given up has taken the call (RFC 3261 section 16.7 step 10). */
@@ -390,7 +405,7 @@ static void take_success(struct worker *worker, struct relay *relay, unsigned at
 	if (open && attempt != relay->attempt)
 		go_back(worker, relay, attempt);
 	pass_response(worker, relay, response, basics);
-	record_final(worker, relay, response);
+	watch(worker, relay, response);
 	if (!open)
 		return;
 	if (relay->is_invite) {
@@ -420,7 +435,7 @@ static void take_failure(struct worker *worker, struct relay *relay, const struc
 	}
 	if (response->status == 503)
 		hops_failed(worker->hops, &relay->hops[relay->hop].address, relay->egress.transport);
-	record_final(worker, relay, response);
+	watch(worker, relay, response);
 	pass_response(worker, relay, response, basics);
 	settle(worker, relay, relay->is_invite ? RELAY_FAILED : RELAY_OVER);
 }

@@ -47,6 +47,7 @@ struct relay {
 	uint32_t mark;                    /* of our own token: watch.h */
 	int listener;                     /* that the request came by */
 	uint64_t record;
+	uint8_t watched[(100 + 7) / 8];   /* a bit for each provisional status that the record was told of */
 	struct dialog_key dialog;
 
 	/* Towards whoever sent it. */

@@ -7,7 +7,7 @@
 #include "stirrup/name_addr.h"
 #include "unquoted.h"
 
-#define WHY_BYTES 512
+#define TEXT_BYTES 512
 #define COUNTERS 1024
 
 static uint32_t hash_of(struct span text)
@@ -110,38 +110,68 @@ void watch_edit(struct sip_edit *edit, const struct sip_head *response, uint32_t
 		edit_line(edit, i, response->lines[i].value, mark);
 }
 
-/* --- Records --- */
-
-/* "438 Invalid Identity Header; Reason: STIR;cause=438": what a rejection says. */
-static struct span why(char *out, size_t size, const struct sip_head *response)
+static bool speaks_of_identity(const struct sip_head *response)
 {
-	struct writer writer = writer_on(out, size - 1);
-	bool whole = true;
+	for (size_t i = sip_head_find(response, HEADER_REASON, 0); i < response->count;
+		i = sip_head_find(response, HEADER_REASON, i + 1))
+		for (struct span list = response->lines[i].value; list.length > 0;)
+			if (is_stir(next_reason(&list)))
+				return true;
+	return false;
+}
 
-	if (response->status < 300)
-		return (struct span){ "", 0 };
+bool watch_wants(const struct sip_head *response)
+{
+	return response->status >= 200 || (response->status > 100 && speaks_of_identity(response));
+}
+
+/* --- Texts --- */
+
+/* As much as there is room for: a Reason with a whole token is a long one, and begins with what matters. */
+static void put_cut(struct writer *writer, struct span text)
+{
+	size_t room = (size_t)(writer->end - writer->at);
+
+	writer_bytes(writer, text.at, text.length < room ? text.length : room);
+}
+
+static void put_reason(struct writer *writer, struct span reason)
+{
+	put_cut(writer, span_of("; Reason: "));
+	put_cut(writer, reason);
+}
+
+/* "438 Invalid Identity Header; Reason: STIR;cause=438". */
+static struct span status_and_reasons(char *out, size_t size, const struct sip_head *response)
+{
+	struct writer writer = writer_on(out, size);
+
 	writer_number(&writer, response->status);
-	writer_text(&writer, " ");
-	writer_span(&writer, response->phrase);
-	for (size_t i = sip_head_find(response, HEADER_REASON, 0); i < response->count && whole;
-		i = sip_head_find(response, HEADER_REASON, i + 1)) {
-		struct span value = response->lines[i].value;
-
-		whole = value.length + 10 < (size_t)(writer.end - writer.at);
-		if (whole) {
-			writer_text(&writer, "; Reason: ");
-			writer_span(&writer, value);
-		}
-	}
+	put_cut(&writer, span_of(" "));
+	put_cut(&writer, response->phrase);
+	for (size_t i = sip_head_find(response, HEADER_REASON, 0); i < response->count;
+		i = sip_head_find(response, HEADER_REASON, i + 1))
+		put_reason(&writer, response->lines[i].value);
 	return (struct span){ out, writer_length(&writer) };
 }
 
-void watch_final(struct worker *worker, uint64_t record, const struct sip_head *response, const char *by, const char *note)
+/* "180 from 198.51.100.7:5060; Reason: STIR;cause=436". */
+static struct span note_of(char *out, size_t size, const struct sip_head *response, const char *by)
 {
-	char text[WHY_BYTES];
+	struct writer writer = writer_on(out, size);
 
-	call_record_final(worker, record, response->status, by,
-		response->status < 300 ? span_of(note) : why(text, sizeof text, response));
+	writer_number(&writer, response->status);
+	put_cut(&writer, span_of(" from "));
+	put_cut(&writer, span_of(by));
+	for (size_t i = sip_head_find(response, HEADER_REASON, 0); i < response->count;
+		i = sip_head_find(response, HEADER_REASON, i + 1))
+		for (struct span list = response->lines[i].value; list.length > 0;) {
+			struct span reason = next_reason(&list);
+
+			if (is_stir(reason))
+				put_reason(&writer, reason);
+		}
+	return (struct span){ out, writer_length(&writer) };
 }
 
 /* --- Counters --- */
@@ -153,8 +183,8 @@ struct counter {
 static struct counter counters[COUNTERS];
 
 /* What says that somebody does not like an Identity, or the call itself: RFC 8224 section 6.2.2, RFC 8197, RFC 8688, and 603+
- * with its Reason (ATIS-1000099). */
-static bool is_watched(const struct sip_head *response)
+ * with its Reason (ATIS-1000099); RFC 9410 in any response. */
+static bool is_counted(const struct sip_head *response)
 {
 	switch (response->status) {
 	case 403:
@@ -167,15 +197,7 @@ static bool is_watched(const struct sip_head *response)
 	case 608:
 		return true;
 	}
-	for (size_t i = sip_head_find(response, HEADER_REASON, 0); i < response->count;
-		i = sip_head_find(response, HEADER_REASON, i + 1)) {
-		struct span list = response->lines[i].value;
-
-		while (list.length > 0)
-			if (is_stir(next_reason(&list)))
-				return true;
-	}
-	return false;
+	return speaks_of_identity(response);
 }
 
 static unsigned long count(const char *by, const char *customer, unsigned status)
@@ -200,21 +222,37 @@ static bool is_power_of_two(unsigned long number)
 	return (number & (number - 1)) == 0;
 }
 
-void watch_count(const struct peer *peer, uint16_t customer, const struct sip_head *response, const char *by)
+/* Each first one, and then ever fewer, are logged. */
+static void count_response(const struct watched_call *call, const struct sip_head *response, const char *by)
 {
-	char text[WHY_BYTES], name[16];
-	struct span reason;
+	char text[TEXT_BYTES], name[16];
+	struct span said;
 	unsigned long times;
 
-	if (!is_watched(response))
-		return;
-	snprintf(name, sizeof name, "%04x", customer);
-	times = count(by, customer == 0 ? "" : name, response->status);
+	snprintf(name, sizeof name, "%04x", call->customer);
+	times = count(by, call->customer == 0 ? "" : name, response->status);
 	if (!is_power_of_two(times))
 		return;
-	reason = why(text, sizeof text, response);
-	if (response->status < 300)
-		reason = sip_head_value(response, HEADER_REASON);
-	log_notice("next hop %s: %.*s (peer %s, %lu times with this status and customer)", by, (int)reason.length, reason.at,
-		peer == NULL ? "unknown" : peer->name, times);
+	said = status_and_reasons(text, sizeof text, response);
+	log_notice("next hop %s: %.*s (peer %s, %lu times with this status and customer)", by, (int)said.length, said.at,
+		call->peer == NULL ? "unknown" : call->peer->name, times);
+}
+
+/* --- Both --- */
+
+void watch_response(struct worker *worker, const struct watched_call *call, const struct sip_head *response, const char *by)
+{
+	char text[TEXT_BYTES];
+
+	if (response->status <= 100)
+		return;
+	if (response->status < 300 && speaks_of_identity(response))
+		call_record_note(worker, call->record, note_of(text, sizeof text, response, by));
+	if (response->status >= 300)
+		call_record_final(worker, call->record, response->status, by,
+			status_and_reasons(text, sizeof text, response));
+	else if (response->status >= 200)
+		call_record_final(worker, call->record, response->status, by, span_of(call->note));
+	if (is_counted(response))
+		count_response(call, response, by);
 }

@@ -8,15 +8,25 @@
 /* Of the signature in an Identity header field of ours; never 0. */
 uint32_t watch_mark(struct span identity);
 
-/* Takes out each Reason, also one of several in a line, that tells of our own token (RFC 9410 section 7): it is ours to know, not the caller's. mark 0: we
- * made none. */
+/* Takes out each Reason, also one of several in a line, that tells of our own token (RFC 9410 section 7): it is ours to know,
+ * not the caller's. mark 0: we made none. */
 void watch_edit(struct sip_edit *edit, const struct sip_head *response, uint32_t mark);
 
-/* Ends the record of a call with what the far side said. by: its address; note: of a call that goes on; empty: none. */
-void watch_final(struct worker *worker, uint64_t record, const struct sip_head *response, const char *by, const char *note);
+/* An INVITE that begins a call, where responses to it come back. */
+struct watched_call {
+	uint64_t record;           /* the id of its record */
+	const struct peer *peer;   /* NULL: one that is not configured any more */
+	uint16_t customer;
+	const char *note;          /* for the record, should the call be accepted; NULL or empty: none */
+};
 
-/* Counts rejections of what we signed or verified, by next hop, customer and code; each first one, and then ever fewer, are
- * logged. peer NULL: one that is not configured any more. */
-void watch_count(const struct peer *peer, uint16_t customer, const struct sip_head *response, const char *by);
+/* Whether there is anything to watch_response(): the response is final, or has a Reason of the protocol STIR (RFC 9410). */
+bool watch_wants(const struct sip_head *response);
+
+/* Tells the record what the far side said: its final status; what it says of an Identity, though it goes on with the call.
+ * Counts rejections of what we signed or verified, by next hop, customer and code, and logs some of them. by: the address of
+ * who sent the response. Repeats are the caller's to keep away where it knows them; of several notes and finals the recorder
+ * takes the first. */
+void watch_response(struct worker *worker, const struct watched_call *call, const struct sip_head *response, const char *by);
 
 #endif

@@ -402,17 +402,49 @@ async def a_reason_about_our_own_token_ends_here_and_is_recorded(mode, service):
             await incoming.acknowledged(None)
             record = world.record(call.request.call_id, final_status=status, rejected_by=f"{CALLEE}:{world.callee.port}")
             assert record["rejection"].startswith(f"{status} ") and own[0] in record["rejection"], record
+            assert record["note"].startswith(f"183 from {CALLEE}:{world.callee.port}; {own[0]}; Reason: STIR;cause=436;"), record
         # A call that is accepted all the same.
         call = world.caller.invite()
         incoming = await world.callee.incoming()
-        incoming.respond(200, headers=[f'Reason: STIR;cause=436;ppi="..{signature_of(incoming.request)}"'])
+        own = f'Reason: STIR;cause=436;ppi="..{signature_of(incoming.request)}"'
+        incoming.respond(200, headers=[own])
         response = await call.expect(200)
         assert not response.has("Reason"), response
         near, far = call.dialog(response), incoming.dialog()
         near.ack()
         await incoming.acknowledged()
-        record = world.record(near.call_id, final_status=200, rejected_by=None, rejection=None)
+        world.record(near.call_id, final_status=200, rejected_by=None, rejection=None,
+                     note=f"200 from {CALLEE}:{world.callee.port}; {own}")
         await near.end(far)
+
+
+@scenario(modes=STIRRUP_MODES)
+async def a_callee_that_rings_and_does_not_like_the_identity_is_recorded(mode, service):
+    """RFC 9410 section 4: a Reason in a provisional response. Signed or verified, it is not about a token of ours."""
+    reason = 'Reason: STIR;cause=436;text="Bad Identity Info"'
+    async with World(mode, service) as world:
+        by = f"{CALLEE}:{world.callee.port}"
+        for final in (200, 486):
+            call = world.caller.invite()
+            incoming = await world.callee.incoming()
+            for status, headers in ((183, ["Reason: Q.850;cause=31"]), (180, ["Reason: Q.850;cause=31", reason]), (180, [reason]),
+                                    (183, ["Reason: STIR;cause=438"])):
+                sent = incoming.respond(status, headers=headers)
+                response = await call.expect(status)
+                world.check_response(sent, response)
+                assert [f"Reason: {value}" for value in response.items("Reason")] == headers, response
+            if final == 200:
+                near, far = await world.answer(call, incoming)
+                await near.end(far)
+            else:
+                incoming.respond(final, "Busy")
+                await call.expect(final)
+                await incoming.acknowledged(None)
+            world.record(call.request.call_id, final_status=final, note=f"180 from {by}; {reason}",
+                         rejection=None if final == 200 else f"{final} Busy")
+        world.stirrup.wait_for_log(f"next hop {by}: 180 Ringing; Reason: Q.850;cause=31; {reason} (peer under-test, 1 times ")
+        if mode == "b2bua":  # which knows that it was told already: once for each call
+            assert " 4 times with" not in world.stirrup.log(), world.stirrup.log()
 
 
 @scenario(modes=STIRRUP_MODES)

@@ -36,6 +36,8 @@ static unsigned failed, refused, answered;
 static unsigned open_paths;          /* replies over connections that are held */
 static struct {
 	unsigned count, status;
+	unsigned notes;
+	char note[512];          /* the last one */
 } recorded;
 static struct arrival arrival;
 
@@ -151,6 +153,13 @@ void __wrap_call_record_final(struct worker *of, uint64_t id, unsigned status, c
 {
 	recorded.count++;
 	recorded.status = status;
+}
+
+void __wrap_call_record_note(struct worker *of, uint64_t id, struct span text);
+void __wrap_call_record_note(struct worker *of, uint64_t id, struct span text)
+{
+	recorded.notes++;
+	assert_true(span_copy(recorded.note, sizeof recorded.note, text));
 }
 
 /* --- Its configuration --- */

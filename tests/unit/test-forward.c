@@ -37,6 +37,7 @@ static int set_up(void **state)
 	worker.relays = relays_new(4);
 	worker.digester = call_digester_new(secret);
 	arrival = (struct arrival){ .listener = 2 };
+	recorded.count = recorded.notes = 0;
 	return worker.sealer == NULL || worker.memo == NULL || worker.relays == NULL || worker.digester == NULL;
 }
 
@@ -203,6 +204,49 @@ static void and_by_another_where_that_one_is_gone(void **state)
 	line_with(last(&to_hops), "Via: SIP/2.0/UDP 127.0.0.1:5060;");
 }
 
+/* --- Responses --- */
+
+/* To what went on; more: further lines. */
+static void respond(const char *request, unsigned status, const char *more)
+{
+	static char answer[SENT_BYTES], text[SENT_BYTES];
+	const char *end_of_line;
+	size_t length, line;
+
+	assert_true(sip_head_read(&head, span_of(request)));
+	length = sip_basics_answer(answer, sizeof answer, &head, status, "Phrase", "callee");
+	assert_true(length > 0);
+	end_of_line = memchr(answer, '\n', length);
+	line = (size_t)(end_of_line + 1 - answer);
+	snprintf(text, sizeof text, "%.*s%s%.*s", (int)line, answer, more, (int)(length - line), answer + line);
+	assert_true(sip_head_read(&head, span_of(text)) && sip_basics_read(&basics, &head));
+	arrival.source.ss_family = AF_INET;
+	((struct sockaddr_in *)&arrival.source)->sin_addr.s_addr = htonl(0xc6336407);
+	net_set_port(&arrival.source, 5060);
+	forward_response(&worker, &head, &basics);
+}
+
+/* Nothing remembers that it came before: of several notes the recorder takes the first. */
+static void what_is_said_of_an_identity_is_noted(void **state)
+{
+	forward_call();
+	respond(to_hops.items[0].bytes, 100, "Reason: STIR;cause=436\r\n");
+	respond(to_hops.items[0].bytes, 180, "");
+	assert_int_equal(recorded.notes, 0);
+	for (unsigned i = 1; i <= 2; i++) {
+		respond(to_hops.items[0].bytes, 180, "Reason: STIR;cause=436\r\n");
+		line_with(last(&to_hops), "Reason: STIR;cause=436\r\n");
+		assert_int_equal(recorded.notes, i);
+		assert_string_equal(recorded.note, "180 from 198.51.100.7:5060; Reason: STIR;cause=436");
+	}
+	assert_int_equal(recorded.count, 0);
+	respond(to_hops.items[0].bytes, 200, "Reason: STIR;cause=438\r\n");
+	assert_string_equal(recorded.note, "200 from 198.51.100.7:5060; Reason: STIR;cause=438");
+	assert_int_equal(recorded.count, 1);
+	assert_int_equal(recorded.status, 200);
+	assert_int_equal(to_hops.count, 6);
+}
+
 /* --- Within a call --- */
 
 /* The seal in our Record-Route. */
@@ -304,6 +348,7 @@ int main(void)
 		TEST(a_follower_that_comes_back_ends_here),
 		TEST(a_follower_leaves_by_the_same_listener_after_a_reload),
 		TEST(and_by_another_where_that_one_is_gone),
+		TEST(what_is_said_of_an_identity_is_noted),
 		TEST(the_from_that_travelled_with_a_call_comes_back),
 		TEST(but_not_without_the_tag_of_the_call),
 		TEST(a_via_line_may_be_long),

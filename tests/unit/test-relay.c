@@ -231,7 +231,7 @@ static int set_up(void **state)
 	by_connection = false;
 	memset(refuses, 0, sizeof refuses);
 	failed = refused = answered = 0;
-	recorded.count = recorded.status = 0;
+	recorded.count = recorded.status = recorded.notes = 0;
 	return worker.relays == NULL;
 }
 
@@ -697,6 +697,52 @@ static void a_cancelled_call_does_not_fail_over(void **state)
 	respond(&to_hops.items[0], 503, "hop");
 	assert_starts(last_to_caller(), "SIP/2.0 503 ");
 	assert_int_equal(net_port(&last_to_hop()->to), 5081);
+}
+
+/* --- What a next hop says of an Identity --- */
+
+/* A fork may ring as often as it likes, a reliable response is repeated. */
+static void a_reason_is_noted_once_for_each_status_until_the_call_is_answered(void **state)
+{
+	static const struct {
+		unsigned status;
+		bool stir;
+		unsigned notes;
+		const char *note;
+	} cases[] = {
+		{ 100, true, 0, NULL },
+		{ 180, false, 0, NULL },
+		{ 180, true, 1, "180 from 198.51.100.7:5081; Reason: STIR;cause=436" },
+		{ 180, true, 1, NULL },
+		{ 183, true, 2, "183 from 198.51.100.7:5081; Reason: STIR;cause=436" },
+		{ 180, true, 2, NULL },
+		{ 199, true, 3, "199 from 198.51.100.7:5081; Reason: STIR;cause=436" },
+		{ 183, false, 3, NULL },
+		{ 200, true, 4, "200 from 198.51.100.7:5081; Reason: STIR;cause=436" },
+		{ 200, true, 4, NULL },
+	};
+
+	begin_invite(1);
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		size_t passed = to_senders.count + (cases[i].status > 100);
+
+		assert_true(deliver(response_to(&to_hops.items[0], cases[i].status, "hop",
+			cases[i].stir ? "Reason: STIR;cause=436\r\n" : "")));
+		assert_int_equal(to_senders.count, passed);
+		assert_int_equal(recorded.notes, cases[i].notes);
+		if (cases[i].note != NULL)
+			assert_string_equal(recorded.note, cases[i].note);
+	}
+	assert_int_equal(recorded.count, 1);
+}
+
+static void nothing_is_noted_of_a_hop_that_was_left(void **state)
+{
+	begin_invite(2);
+	advance_ms(4100);
+	assert_int_equal(net_port(&last_to_hop()->to), 5082);
+	assert_true(deliver(response_to(&to_hops.items[0], 180, "one", "Reason: STIR;cause=436\r\n")));
+	assert_int_equal(recorded.notes, 0);
 }
 
 /* --- The next hop but one --- */
@@ -1233,6 +1279,8 @@ int main(void)
 		TEST(a_cancelled_call_ends_whatever_the_hop_does),
 		TEST(a_cancelled_call_of_a_silent_hop_ends_with_487),
 		TEST(a_cancelled_call_does_not_fail_over),
+		TEST(a_reason_is_noted_once_for_each_status_until_the_call_is_answered),
+		TEST(nothing_is_noted_of_a_hop_that_was_left),
 		TEST(a_503_leads_to_the_next_hop),
 		TEST(the_503_of_the_last_hop_passes),
 		TEST(a_repeated_503_of_a_hop_that_was_left_is_acknowledged),
