@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ipaddress
 import os
 import re
 import shutil
@@ -479,23 +480,55 @@ async def a_long_invite_goes_by_tcp_where_the_hop_takes_it():
         await incoming.acknowledged(None)
 
 
+class Resolver(asyncio.DatagramProtocol):
+    """A DNS server for one name: RFC 1035 as far as A and AAAA records go. addresses: None: no answer at all."""
+
+    def __init__(self, name, *addresses):
+        self.name, self.addresses = name, addresses or None
+
+    async def __aenter__(self):
+        loop = asyncio.get_running_loop()
+        self.transport, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=("127.0.0.1", 0))
+        self.settings = f'\n  dns_servers = [ "127.0.0.1:{self.transport.get_extra_info("sockname")[1]}" ];'
+        return self
+
+    async def __aexit__(self, *_):
+        self.transport.close()
+
+    def datagram_received(self, data, source):
+        end = data.index(b"\0", 12)
+        name = b".".join(re.findall(rb"[\x01-\x3f]([a-z0-9-]+)", data[12:end].lower())).decode()
+        if self.addresses is None:
+            return
+        known, kind = name == self.name, int.from_bytes(data[end + 1:end + 3], "big")
+        found = [ipaddress.ip_address(text).packed for text in self.addresses if kind == (28 if ":" in text else 1)]
+        answers = [b"\xc0\x0c" + data[end + 1:end + 5] + b"\0\0\0\1" + bytes((0, len(address))) + address for address in found]
+        flags = b"\x85\x80" if known else b"\x85\x83"
+        self.transport.sendto(data[:2] + flags + bytes((0, 1, 0, len(answers), 0, 0, 0, 0)) + data[12:end + 5] + b"".join(answers),
+                              source)
+
+
 @in_mode("b2bua")
 async def a_host_name_is_a_next_hop_too():
-    """localhost has an address of each family, or one."""
-    async with World("b2bua", far_host="127.0.0.1", hops=f'"sip:localhost:{{port}}{UDP}"') as world:
-        async with Party("::1", user=DEST, port=world.callee.port) as six:
-            async def busy(incoming):
-                incoming.respond(486)
-            world.callee.on_call = six.on_call = busy
-            # Resolved off the call path: the first calls may come too early, none may wait.
-            for _ in range(100):
-                response = await world.caller.invite().final()
-                if response.status == 486:
-                    break
-                assert response.status in (480, 500, 503), response
-                await asyncio.sleep(0.05)
-            else:
-                raise AssertionError("never resolved")
+    """With an address of each family: both get calls."""
+    taken = set()
+    async with Resolver("hop.example.net", "127.0.0.1", "::1") as resolver:
+        async with World("b2bua", far_host="127.0.0.1", hops=f'"sip:hop.example.net:{{port}}{UDP}"', sip=resolver.settings) as world:
+            async with Party("::1", user=DEST, port=world.callee.port) as six:
+                for party in (world.callee, six):
+                    async def busy(incoming, party=party):
+                        taken.add(party)
+                        incoming.respond(486)
+                    party.on_call = busy
+                # Resolved off the call path: the first calls may come too early, none may wait.
+                for _ in range(100):
+                    response = await world.caller.invite().final()
+                    assert response.status in (486, 503), response
+                    if len(taken) == 2:
+                        break
+                    await asyncio.sleep(0.05)
+                else:
+                    raise AssertionError(f"only these were ever called: {taken}")
 
 
 TWO_HOPS = f'[ "sip:{CALLEE}:{{port}}{UDP}", "sip:{SECOND_HOP}:{{second}}{UDP}" ]'
@@ -691,48 +724,16 @@ async def every_hop_refuses_the_connection():
         await near_by.final()
 
 
-class Resolver(asyncio.DatagramProtocol):
-    """A DNS server for one name: RFC 1035 as far as one A record goes. address: None: no answer at all."""
-
-    def __init__(self, name, address):
-        self.name, self.address, self.asked = name, address, 0
-
-    async def __aenter__(self):
-        loop = asyncio.get_running_loop()
-        self.transport, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=("127.0.0.1", 0))
-        self.port = self.transport.get_extra_info("sockname")[1]
-        return self
-
-    async def __aexit__(self, *_):
-        self.transport.close()
-
-    def datagram_received(self, data, source):
-        end = data.index(b"\0", 12)
-        name = b".".join(re.findall(rb"[\x01-\x3f]([a-z0-9-]+)", data[12:end].lower())).decode()
-        kind = int.from_bytes(data[end + 1:end + 3], "big")
-        self.asked += 1
-        if self.address is None:
-            return
-        found = name == self.name
-        answer = b""
-        if found and kind == 1:
-            answer = b"\xc0\x0c\0\1\0\1\0\0\0\1\0\4" + bytes(map(int, self.address.split(".")))
-        flags = b"\x85\x80" if found else b"\x85\x83"
-        self.transport.sendto(data[:2] + flags + b"\0\1" + (b"\0\1" if answer else b"\0\0") + bytes(4) + data[12:end + 5] + answer,
-                              source)
-
-
 @in_mode("b2bua")
 async def a_host_name_that_moves_takes_the_calls_along():
-    async with Resolver("hop.example.net", None) as resolver, Party(SECOND_HOP, user=DEST) as second:
-        hops = f'"sip:hop.example.net:{{port}}{UDP}"'
-        async with World("b2bua", hops=hops, sip=f'\n  dns_servers = [ "127.0.0.1:{resolver.port}" ];') as world:
+    async with Resolver("hop.example.net") as resolver, Party(SECOND_HOP, user=DEST) as second:
+        async with World("b2bua", hops=f'"sip:hop.example.net:{{port}}{UDP}"', sip=resolver.settings) as world:
             await second.move(port=world.callee.port)
             # Nobody waits for a name.
             call = world.caller.invite()
             assert (await call.final()).status == 503
             world.record(call.request.call_id, final_status=503)
-            resolver.address = CALLEE
+            resolver.addresses = [CALLEE]
             for _ in range(100):
                 call = world.caller.invite()
                 with contextlib.suppress(AssertionError):
@@ -741,7 +742,7 @@ async def a_host_name_that_moves_takes_the_calls_along():
             else:
                 raise AssertionError("never resolved")
             near, far = await world.answer(call, incoming)
-            resolver.address = SECOND_HOP
+            resolver.addresses = [SECOND_HOP]
             for _ in range(100):
                 call = world.caller.invite()
                 here, there = (asyncio.ensure_future(party.incoming(call_id=call.request.call_id))
@@ -757,7 +758,7 @@ async def a_host_name_that_moves_takes_the_calls_along():
             else:
                 raise AssertionError("its new address is never used")
             # The call stands, and what the name's server does not say any more is not forgotten.
-            resolver.address = None
+            resolver.addresses = None
             await near.offer(far)
             await near.end(far)
             await asyncio.sleep(6)
