@@ -20,6 +20,7 @@ SOURCE = Path(__file__).resolve().parents[1]
 BUILD = Path(os.environ.get("STIRRUP_BUILD", SOURCE))
 PROGRAM = Path(sys.argv[0]).name
 SIP_LOAD = BUILD / "bench/sip-load"
+CALL_LOAD = BUILD / "bench/call-load"
 ORIG = "+1215555"          # and four digits: 10,000 callers
 SIGNED = "127.0.0.1"       # what comes from here is signed,
 PLAIN = "127.0.0.2"        # from here redirected as it is
@@ -93,6 +94,7 @@ class Server:
 
     name = ""
     environment = {}
+    probe_method = "INVITE"    # what it answers by itself
 
     def __init__(self, directory, pki):
         self.directory = Path(directory) / self.name.split()[0].lower()
@@ -133,11 +135,11 @@ class Server:
                 probe.settimeout(0.2)
                 here, call = "%s:%d" % probe.getsockname(), time.monotonic_ns()
                 with contextlib.suppress(OSError):
-                    probe.send((f"INVITE sip:+13035550100@127.0.0.1:{self.port} SIP/2.0\r\n"
+                    probe.send((f"{self.probe_method} sip:+13035550100@127.0.0.1:{self.port} SIP/2.0\r\n"
                                 f"Via: SIP/2.0/UDP {here};branch=z9hG4bKprobe{call}\r\nMax-Forwards: 70\r\n"
                                 f"From: <sip:{ORIG}0000@{here}>;tag=p\r\n"
                                 f"To: <sip:+13035550100@127.0.0.1:{self.port}>\r\n"
-                                f"Call-ID: probe{call}@{here}\r\nCSeq: 1 INVITE\r\nContact: <sip:{here}>\r\n"
+                                f"Call-ID: probe{call}@{here}\r\nCSeq: 1 {self.probe_method}\r\nContact: <sip:{here}>\r\n"
                                 "Content-Length: 0\r\n\r\n").encode())
                     probe.recv(65536)
                     return
@@ -162,6 +164,8 @@ class KamailioServer(Server):
     """Nothing loaded or logged that the job does not need. The subclasses write the rest of the configuration."""
 
     name = "Kamailio"
+    modules = ("sl", "pv", "textops", "secsipid")
+    shared_mib = 64
 
     def __init__(self, directory, pki, children):
         super().__init__(directory, pki)
@@ -178,6 +182,7 @@ class KamailioServer(Server):
         raise NotImplementedError
 
     def command(self):
+        modules = "\n".join(f'loadmodule "{module}.so"' for module in self.modules)
         (self.directory / "kamailio.cfg").write_text(f"""\
 #!KAMAILIO
 debug=-3
@@ -190,14 +195,11 @@ auto_aliases=no
 dns=no
 rev_dns=no
 server_signature=no
-loadmodule "sl.so"
-loadmodule "pv.so"
-loadmodule "textops.so"
-loadmodule "secsipid.so"
+{modules}
 modparam("secsipid", "cache_dir", "{self.directory}")
 modparam("secsipid", "cache_expire", 86400)
 {self.route()}""")
-        return [self.find(), "-f", str(self.directory / "kamailio.cfg"), "-DD", "-E", "-m", "64", "-M", "8",
+        return [self.find(), "-f", str(self.directory / "kamailio.cfg"), "-DD", "-E", "-m", str(self.shared_mib), "-M", "8",
                 "-P", str(self.directory / "pid"), "-Y", str(self.directory)]
 
 
@@ -208,9 +210,8 @@ def sip_load_command(server, source, *more):
     return [str(SIP_LOAD), "--local", source, "--from", ORIG, *map(str, more), f"127.0.0.1:{server.port}"]
 
 
-def sip_load(server, source, *more):
-    """One run of sip-load. Returns its JSON and, added to it, CPU per call: in all, and by process."""
-    command = sip_load_command(server, source, *more)
+def run_load(server, command, unit):
+    """One run of a load source. Returns its JSON and, added to it, CPU for each of what unit counts: in all, and by process."""
     pids = process_tree(server.process.pid)
     before = {pid: cpu_us(pid) for pid in pids}
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
@@ -221,9 +222,25 @@ def sip_load(server, source, *more):
     except FileNotFoundError:
         sys.exit(f"{PROGRAM}: a process of {server.name} ended during: {' '.join(command)}")
     result = json.loads(done.stdout)
-    result["cpu_us"] = sum(used.values()) / result["answered"]
-    result["cpu_us_by_process"] = by_title({pid: us / result["answered"] for pid, us in used.items()})
+    result["cpu_us"] = sum(used.values()) / result[unit]
+    result["cpu_us_by_process"] = by_title({pid: us / result[unit] for pid, us in used.items()})
     return result
+
+
+def sip_load(server, source, *more):
+    return run_load(server, sip_load_command(server, source, *more), "answered")
+
+
+def memory_kib(server):
+    """Of all its processes, what they share counted once: what is theirs alone, and what of files is mapped."""
+    sums = {"own": 0, "file": 0}
+    for pid in process_tree(server.process.pid):
+        with contextlib.suppress(OSError):
+            text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+            for key, where in (("Pss_Anon", "own"), ("Pss_Shmem", "own"), ("Pss_File", "file")):
+                match = re.search(rf"^{key}:\s+(\d+) kB", text, re.M)
+                sums[where] += int(match.group(1)) if match else 0
+    return sums
 
 
 def rss_by_title(server):
@@ -294,9 +311,10 @@ def without_kamailio():
     return True
 
 
-def what_is_missing(stirrup=True):
-    if not os.access(SIP_LOAD, os.X_OK):
-        return f"{SIP_LOAD}: run 'make bench/sip-load' (STIRRUP_BUILD names another build directory)"
+def what_is_missing(stirrup, sources):
+    for source in sources:
+        if not os.access(source, os.X_OK):
+            return f"{source}: run 'make bench/{source.name}' (STIRRUP_BUILD names another build directory)"
     if stirrup and not os.access(BUILD / "stirrupd", os.X_OK):
         return f"{BUILD}/stirrupd: run 'make' (STIRRUP_BUILD names another build directory)"
     if shutil.which("openssl") is None:
@@ -304,9 +322,9 @@ def what_is_missing(stirrup=True):
     return None
 
 
-def measure_and_print(run, print_all, options, stirrup=True):
+def measure_and_print(run, print_all, options, stirrup=True, sources=(SIP_LOAD,)):
     """run(options, directory) returns what print_all(result, options) shows. Leaves nothing behind."""
-    missing = what_is_missing(stirrup)
+    missing = what_is_missing(stirrup, sources)
     if missing:
         sys.exit(f"{PROGRAM}: missing: {missing}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
