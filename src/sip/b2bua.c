@@ -19,7 +19,7 @@
 #include "stirrup/sip_uri.h"
 #include "watch.h"
 
-#define ROUTES_MAX 128
+#define ROUTES_MAX 512
 #define ROUTES_BYTES 32768
 #define EARLY_MARGIN_S 60
 #define NAMED_CALLS_MAX 64
@@ -36,7 +36,13 @@ static struct span uri_of(struct span contact)
 {
 	struct name_addr item;
 
-	return name_addr_next(&contact, &item) ? item.uri : (struct span){ "", 0 };
+	if (!name_addr_next(&contact, &item))
+		return (struct span){ "", 0 };
+	/* It will stand in a request line. */
+	for (size_t i = 0; i < item.uri.length; i++)
+		if ((unsigned char)item.uri.at[i] <= ' ')
+			return (struct span){ "", 0 };
+	return item.uri;
 }
 
 /* The Record-Routes of a message as the Routes of one side: in their order for the callee, reversed for the caller (RFC 3261
@@ -286,9 +292,9 @@ void b2bua_invite(struct worker *worker, struct call *call, const struct call_ou
 	plan.shows_contact = plan.contact.length > 0;
 	edit_invite(worker, outcome, &basics, plan.far_call_id);
 	memcpy(&plan.record, call->digest.bytes, sizeof plan.record);
-	call_record_pending(worker, call, outcome, plan.record);
 	switch (relay_begin(worker, &plan)) {
 	case RELAY_BEGUN:
+		call_record_pending(worker, call, outcome, plan.record);
 		if (plan.far_call_id.length > 0)
 			dialogs_pair(worker->dialogs, basics.call_id, plan.far_call_id);
 		call->path.connection = NULL;
@@ -443,6 +449,61 @@ static void change_dialog(struct worker *worker, const struct relay *relay, cons
 	dialogs_put(worker->dialogs, &dialog);
 }
 
+/* --- A call that nobody wants any more --- */
+
+static void put_farewell(struct writer *writer, const struct relay *relay, const struct sip_basics *basics, const char *method,
+	uint32_t cseq, struct span uri, struct span routes)
+{
+	char branch[32];
+
+	snprintf(branch, sizeof branch, "z9hG4bKa%08x%08x", arc4random(), arc4random());
+	writer_text(writer, method);
+	writer_text(writer, " ");
+	writer_span(writer, uri);
+	writer_text(writer, " SIP/2.0\r\nVia: ");
+	own_via_put(writer, relay->generation, &relay->egress, branch, NULL);
+	if (routes.length > 0) {
+		writer_text(writer, "\r\nRoute: ");
+		writer_span(writer, routes);
+	}
+	writer_text(writer, "\r\nMax-Forwards: 70\r\nFrom: ");
+	writer_span(writer, basics->from);
+	writer_text(writer, "\r\nTo: ");
+	writer_span(writer, basics->to);
+	writer_text(writer, "\r\nCall-ID: ");
+	writer_span(writer, basics->call_id);
+	writer_text(writer, "\r\nCSeq: ");
+	writer_number(writer, cseq);
+	writer_text(writer, " ");
+	writer_text(writer, method);
+	writer_text(writer, "\r\nContent-Length: 0\r\n\r\n");
+}
+
+void b2bua_hang_up(struct worker *worker, const struct relay *relay, const struct sip_head *response,
+	const struct sip_basics *basics)
+{
+	static const char *const methods[] = { "ACK", "BYE" };
+	static char routes[ROUTES_BYTES];
+	struct span values[ROUTES_MAX];
+	size_t count = values_of_kind(response, HEADER_RECORD_ROUTE, values, ROUTES_MAX);
+	struct span route_set = routes_of(routes, sizeof routes, values, count, true), rest = route_set;
+	struct span uri = uri_of(sip_head_value(response, HEADER_CONTACT));
+	struct outgoing_target target;
+	struct name_addr first;
+
+	if (uri.length == 0 || !outgoing_target(worker, relay->generation, relay->peer,
+				       name_addr_next(&rest, &first) ? first.uri : uri, &target))
+		return;
+	for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++) {
+		struct writer writer = writer_on(made, sizeof made);
+
+		put_farewell(&writer, relay, basics, methods[i], basics->cseq + (uint32_t)i, uri, route_set);
+		if (!writer.full)
+			egress_send(&relay->egress, worker->agent, &target.address, (struct span){ made, writer_length(&writer) },
+				NULL, NULL);
+	}
+}
+
 /* --- Responses --- */
 
 /* A header field of the response as the request had it. */
@@ -501,34 +562,6 @@ void b2bua_edit_response(struct worker *worker, struct relay *relay, struct sip_
 
 /* --- Requests within a call --- */
 
-static bool is_within(const struct network *networks, size_t count, const struct sockaddr *address)
-{
-	for (size_t i = 0; i < count; i++)
-		if (network_has(&networks[i], address))
-			return true;
-	return false;
-}
-
-static bool is_treatment_hop(struct worker *worker, const struct peer *peer, const struct sockaddr *address)
-{
-	for (size_t i = 0; i < peer->treatment_count; i++)
-		if (peer->treatment[i].hop != NULL && hops_has_address(worker->hops, peer->treatment[i].hop, 1, address))
-			return true;
-	return false;
-}
-
-/* Who speaks for a side of the call: for the caller's its peer, for the callee's the next hops and far_side. */
-static bool may_speak(struct worker *worker, const struct peer *peer, bool from_caller)
-{
-	const struct sockaddr *source = (const struct sockaddr *)&sockets_arrival()->source;
-
-	if (from_caller)
-		return is_within(peer->addresses, peer->address_count, source);
-	return is_within(peer->far_side, peer->far_side_count, source) ||
-		hops_has_address(worker->hops, peer->next_hops, peer->next_hop_count, source) ||
-		is_treatment_hop(worker, peer, source);
-}
-
 static int listener_by_hash(const struct config *config, uint16_t hash)
 {
 	const struct listener *listener = config_listener_by_hash(config, hash);
@@ -537,7 +570,8 @@ static int listener_by_hash(const struct config *config, uint16_t hash)
 }
 
 /* The request line and the Routes for a side (RFC 3261 section 12.2.1.1), and where that leads to. */
-static bool edit_route(struct worker *worker, const struct dialog_side *side, struct outgoing_target *target, struct span *uri)
+static bool edit_route(struct worker *worker, const struct peer *peer, const struct dialog_side *side,
+	struct outgoing_target *target, struct span *uri)
 {
 	struct span rest = side->routes, lr;
 	struct name_addr first;
@@ -547,9 +581,9 @@ static bool edit_route(struct worker *worker, const struct dialog_side *side, st
 
 	*uri = side->target;
 	if (side->routes.length == 0)
-		return outgoing_target(worker, worker->generation, side->target, target);
+		return outgoing_target(worker, worker->generation, peer, side->target, target);
 	if (!name_addr_next(&rest, &first) || !sip_uri_read(&parts, first.uri) ||
-		!outgoing_target(worker, worker->generation, first.uri, target))
+		!outgoing_target(worker, worker->generation, peer, first.uri, target))
 		return false;
 	if (sip_uri_param(&parts, "lr", &lr)) {
 		sip_edit_prepend(&edit, "Route", side->routes);
@@ -639,7 +673,7 @@ static void send_within(struct worker *worker, struct transit *transit, const st
 	};
 
 	edit_within(transit, dialog, from_caller);
-	if (!edit_route(worker, other, &target, &plan.request_uri) ||
+	if (!edit_route(worker, plan.peer, other, &target, &plan.request_uri) ||
 		!egress_find(&egress, config, target.transport, target.address.ss_family,
 			listener_by_hash(config, other->listener))) {
 		transit_answer(worker, transit, 502, "Bad Gateway");
@@ -675,7 +709,7 @@ bool b2bua_within(struct worker *worker, struct transit *transit)
 	peer = config_peer_by_hash(worker->generation->config, dialog.peer);
 	if (peer == NULL)
 		return false;
-	if (!may_speak(worker, peer, from_caller))
+	if (!outgoing_may_speak(worker, peer, from_caller))
 		transit_drop(worker, "a request within a call from where none of that side can come");
 	else if (basics->max_forwards == 0)
 		transit_answer(worker, transit, 483, "Too Many Hops");

@@ -96,7 +96,8 @@ static tport_t *primary_of(nta_agent_t *agent, const struct egress *egress)
 
 		if (tport_is_tcp(primary) && strcmp(name->tpn_port, port) == 0 &&
 			(strcmp(name->tpn_host, host) == 0 ||
-				(name->tpn_host[0] == '[' && strncmp(name->tpn_host + 1, host, strlen(host)) == 0)))
+				(name->tpn_host[0] == '[' && strncmp(name->tpn_host + 1, host, strlen(host)) == 0 &&
+					name->tpn_host[1 + strlen(host)] == ']')))
 			return primary;
 	}
 	return NULL;

@@ -200,9 +200,9 @@ static void forward_stateful(struct worker *worker, struct call *call, const str
 	plan.flags = fields.flags;
 	plan.customer = fields.customer;
 	memcpy(&plan.record, call->digest.bytes, sizeof plan.record);
-	call_record_pending(worker, call, outcome, plan.record);
 	switch (relay_begin(worker, &plan)) {
 	case RELAY_BEGUN:
+		call_record_pending(worker, call, outcome, plan.record);
 		call->path.connection = NULL;
 		call_release(call);
 		break;

@@ -36,10 +36,9 @@ static void send_within(struct worker *worker, const struct transit *transit, co
 		egress_send(egress, worker->agent, &target->address, message, NULL, NULL);
 }
 
-static void send_within_stateful(struct worker *worker, struct transit *transit, const struct seal_route *route,
-	const struct egress *egress, const struct outgoing_target *target)
+static void send_within_stateful(struct worker *worker, struct transit *transit, const struct peer *peer,
+	const struct seal_route *route, const struct egress *egress, const struct outgoing_target *target)
 {
-	const struct peer *peer = config_peer_by_hash(worker->generation->config, route->peer);
 	struct hop hop = { .transport = target->transport, .transport_given = true, .address = target->address };
 	struct relay_plan plan = {
 		.kind = RELAY_FORWARD,
@@ -59,16 +58,26 @@ static void send_within_stateful(struct worker *worker, struct transit *transit,
 	};
 
 	net_text(hop.text, (const struct sockaddr *)&target->address);
-	if (peer != NULL)
-		transit_begin(worker, transit, &plan);
-	else
-		transit_answer(worker, transit, 481, "Call/Transaction Does Not Exist");
+	transit_begin(worker, transit, &plan);
+}
+
+/* Whose call it is. One whose peer has another name by now is that of whoever speaks for that side. */
+static const struct peer *peer_of(struct worker *worker, const struct seal_route *route, bool from_caller)
+{
+	const struct config *config = worker->generation->config;
+	const struct peer *peer = config_peer_by_hash(config, route->peer);
+
+	for (size_t i = 0; peer == NULL && i < config->peer_count; i++)
+		if (config->peers[i].mode == MODE_FORWARD && outgoing_may_speak(worker, &config->peers[i], from_caller))
+			peer = &config->peers[i];
+	return peer;
 }
 
 void forward_within(struct worker *worker, struct transit *transit)
 {
 	const struct generation *generation = worker->generation;
 	bool is_ack = span_is(transit->head->method, "ACK"), from_caller;
+	const struct peer *peer;
 	struct seal_request sealed;
 	struct seal_route route;
 	struct own_routes routes;
@@ -77,14 +86,19 @@ void forward_within(struct worker *worker, struct transit *transit)
 
 	own_routes_read(&routes, worker, transit->head, transit->basics);
 	forward_seal_request(&sealed, transit->head, transit->basics);
-	if (!own_route_read(worker, transit->basics, routes.seal, &route, &from_caller))
+	peer = own_route_read(worker, transit->basics, routes.seal, &route, &from_caller) ?
+		peer_of(worker, &route, from_caller) :
+		NULL;
+	if (peer == NULL)
 		transit_answer(worker, transit, 481, "Call/Transaction Does Not Exist");
+	else if (!outgoing_may_speak(worker, peer, from_caller))
+		transit_drop(worker, "a request within a call from where none of that side can come");
 	else if (transit->basics->max_forwards == 0)
 		transit_answer(worker, transit, 483, "Too Many Hops");
 	else if (own_via_is_loop(worker, transit->head, &sealed))
 		transit_answer(worker, transit, 482, "Loop Detected");
-	else if (!outgoing_target(worker, generation, routes.next.length > 0 ? routes.next : transit->head->request_uri,
-			 &target) ||
+	else if (!outgoing_target(worker, generation, peer,
+			 routes.next.length > 0 ? routes.next : transit->head->request_uri, &target) ||
 		!egress_find(&egress, generation->config, target.transport, target.address.ss_family,
 			routes.leaves_by >= 0 ? routes.leaves_by : transit->listener))
 		transit_answer(worker, transit, 481, "Call/Transaction Does Not Exist");
@@ -95,7 +109,7 @@ void forward_within(struct worker *worker, struct transit *transit)
 		if (!from_caller)
 			unstamp_to(transit, &routes, route.flags);
 		if (!is_ack && (sockets_arrival()->stream || target.transport != TRANSPORT_UDP))
-			send_within_stateful(worker, transit, &route, &egress, &target);
+			send_within_stateful(worker, transit, peer, &route, &egress, &target);
 		else
 			send_within(worker, transit, &sealed, &route, &egress, &target);
 	}

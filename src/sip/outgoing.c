@@ -66,10 +66,13 @@ void outgoing_max_forwards(struct sip_edit *edit, const struct sip_basics *basic
 	struct writer writer = writer_on(text, sizeof text);
 
 	writer_number(&writer, basics->max_forwards == 0 ? 0 : basics->max_forwards - 1);
-	if (line < edit->head->count)
-		sip_edit_replace(edit, line, (struct span){ text, writer_length(&writer) });
-	else
+	if (line == edit->head->count)
 		sip_edit_append(edit, "Max-Forwards", span_of("70"));
+	else
+		sip_edit_replace(edit, line, (struct span){ text, writer_length(&writer) });
+	/* It may stand once; what stands behind it was never counted. */
+	while (line < edit->head->count && (line = sip_head_find(edit->head, HEADER_MAX_FORWARDS, line + 1)) < edit->head->count)
+		sip_edit_drop(edit, line);
 }
 
 static uint64_t hash_of(struct span call_id)
@@ -139,25 +142,57 @@ bool outgoing_is_known(struct worker *worker, const struct config *config, const
 		(worker->hops != NULL && hops_knows_address(worker->hops, address));
 }
 
-static bool is_reachable(struct worker *worker, const struct config *config, const struct sockaddr *address)
+static bool is_within(const struct network *networks, size_t count, const struct sockaddr *address)
 {
-	for (size_t i = 0; i < config->listener_count; i++)
-		if (outgoing_is_known(worker, config, address, (int)i))
+	for (size_t i = 0; i < count; i++)
+		if (network_has(&networks[i], address))
 			return true;
 	return false;
 }
 
-bool outgoing_target(struct worker *worker, const struct generation *generation, struct span uri,
+static bool is_callees(struct worker *worker, const struct peer *peer, const struct sockaddr *address)
+{
+	if (is_within(peer->far_side, peer->far_side_count, address) ||
+		hops_has_address(worker->hops, peer->next_hops, peer->next_hop_count, address))
+		return true;
+	for (size_t i = 0; i < peer->treatment_count; i++)
+		if (peer->treatment[i].hop != NULL && hops_has_address(worker->hops, peer->treatment[i].hop, 1, address))
+			return true;
+	return false;
+}
+
+bool outgoing_may_speak(struct worker *worker, const struct peer *peer, bool from_caller)
+{
+	const struct sockaddr *source = (const struct sockaddr *)&sockets_arrival()->source;
+
+	return from_caller ? is_within(peer->addresses, peer->address_count, source) : is_callees(worker, peer, source);
+}
+
+static bool is_us(const struct config *config, const struct outgoing_target *target)
+{
+	for (size_t i = 0; i < config->listener_count; i++)
+		if (config->listeners[i].transport == target->transport &&
+			net_same_endpoint(&config->listeners[i].address, &target->address))
+			return true;
+	return false;
+}
+
+bool outgoing_target(struct worker *worker, const struct generation *generation, const struct peer *peer, struct span uri,
 	struct outgoing_target *target)
 {
+	const struct sockaddr *address = (const struct sockaddr *)&target->address;
 	struct sip_uri parts;
 
 	if (!sip_uri_read(&parts, uri) || !sip_uri_endpoint(&parts, &target->address, &target->transport)) {
 		refuse(uri, "is no literal address of UDP or TCP");
 		return false;
 	}
-	if (!is_reachable(worker, generation->config, (const struct sockaddr *)&target->address)) {
-		refuse(uri, "is neither a peer's address, nor a next hop's, nor in any far_side");
+	if (is_us(generation->config, target)) {
+		refuse(uri, "is this server itself");
+		return false;
+	}
+	if (!is_within(peer->addresses, peer->address_count, address) && !is_callees(worker, peer, address)) {
+		refuse(uri, "is none of its peer's addresses or next hops, nor in its far_side");
 		return false;
 	}
 	return true;

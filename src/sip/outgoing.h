@@ -30,9 +30,13 @@ struct outgoing_target {
 	struct sockaddr_storage address;
 	enum transport transport;
 };
-/* False for what leads nowhere that we may send to: no literal address, or not one of those who may speak within a call.
- * The reason is logged (limited). */
-bool outgoing_target(struct worker *worker, const struct generation *generation, struct span uri,
+/* False for what leads nowhere that a call of the peer may be sent to: no literal address, ourselves, or neither one of the
+ * peer's nor of its next hops nor in its far_side. The reason is logged (limited). */
+bool outgoing_target(struct worker *worker, const struct generation *generation, const struct peer *peer, struct span uri,
 	struct outgoing_target *target);
+
+/* Whether the message at hand comes from where that side of the peer's calls is: the caller's is the peer itself, the callee's
+ * the next hops and far_side. */
+bool outgoing_may_speak(struct worker *worker, const struct peer *peer, bool from_caller);
 
 #endif

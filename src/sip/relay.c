@@ -14,6 +14,7 @@
 #define T2_US INT64_C(4000000)
 #define TRANSACTION_US (64 * T1_US)        /* timers B, D, F, H, J, L, M */
 #define FAILOVER_US INT64_C(4000000)       /* how long a hop may be silent when there is another one */
+#define LINES_MAX (HEADER_LINES_MAX - 16)  /* with what is added, it must be readable again */
 #define LONG_MESSAGE 1300                  /* RFC 3261 section 18.1.1 */
 
 static struct sip_edit edit;
@@ -85,6 +86,7 @@ static void settle(struct worker *worker, struct relay *relay, enum relay_state 
 
 	relay_forget_request(relay);
 	relay->state = state;
+	relay_weigh(worker->relays, relay);
 	relay->deadline_us = now + TRANSACTION_US;
 	relay->interval_us = T1_US;
 	relay_arm(worker->relays, relay,
@@ -134,8 +136,10 @@ static void pass_response(struct worker *worker, struct relay *relay, const stru
 		log_warning("a response of status %u does not fit into a message", response->status);
 		return;
 	}
-	if (!relay->is_invite || response->status < 200 || response->status >= 300)
+	if (!relay->is_invite || response->status < 200 || response->status >= 300) {
 		relay_keep_answer(relay, message);
+		relay_weigh(worker->relays, relay);
+	}
 	reply_path_send(&relay->path, message);
 }
 
@@ -229,12 +233,14 @@ static bool send_to_hop(struct worker *worker, struct relay *relay)
 	}
 	if (wants_tcp(relay, hop, length)) {
 		relay->by_size = true;
+		relay->deadline_us = now + FAILOVER_US;
 		choose_egress(relay, TRANSPORT_TCP);
 		note_attempt(relay);
 		if (send_made(worker, relay, relay_request(made, sizeof made, worker, relay), true)) {
 			relay_arm(worker->relays, relay, relay->deadline_us);
 			return true;
 		}
+		relay->deadline_us = now + (last || !relay->is_invite ? TRANSACTION_US : FAILOVER_US);
 		choose_egress(relay, hop->transport);
 		relay->attempt++;
 		note_attempt(relay);
@@ -312,7 +318,7 @@ enum relay_begun relay_begin(struct worker *worker, const struct relay_plan *pla
 	struct relay *relay;
 	struct span rest;
 
-	if (!make_rest(plan->edit, &rest))
+	if (plan->received->count > LINES_MAX || !make_rest(plan->edit, &rest))
 		return RELAY_TOO_LARGE;
 	relay = relays_full(relays) ? NULL : relay_new(plan, rest);
 	if (relay == NULL)
@@ -402,6 +408,11 @@ static void take_success(struct worker *worker, struct relay *relay, unsigned at
 
 	if (!relay->is_invite && relay->state == RELAY_OVER)
 		return;
+	/* A proxy passes every 2xx on (RFC 3261 section 16.7 step 5), but a caller of ours would not acknowledge this one. */
+	if (relay->kind == RELAY_B2BUA && relay->state == RELAY_FAILED) {
+		b2bua_hang_up(worker, relay, response, basics);
+		return;
+	}
 	if (open && attempt != relay->attempt)
 		go_back(worker, relay, attempt);
 	pass_response(worker, relay, response, basics);

@@ -121,6 +121,7 @@ static bool keep_texts(struct relay *relay, const struct relay_plan *plan)
 	struct writer writer;
 
 	relay->block = malloc(length + 1);
+	relay->block_length = length;
 	if (relay->block == NULL)
 		return false;
 	writer = writer_on(relay->block, length);

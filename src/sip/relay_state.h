@@ -55,6 +55,8 @@ struct relay {
 	char tag[CALL_TAG_SIZE];          /* of answers of our own */
 	/* Texts, in one block. */
 	char *block;
+	size_t block_length;
+	size_t bytes;                     /* of all that it holds, when last weighed */
 	struct span method, request_uri, received_uri, contact, record_route, far_call_id;
 	struct span vias, from, to, call_id, cseq, record_routes; /* whole lines of the request */
 	struct span reasons;              /* whole lines */
@@ -89,6 +91,8 @@ uint64_t relay_merge_hash(const struct sip_basics *basics);
 void relays_enter(struct relays *relays, struct relay *relay);
 void relays_leave(struct relays *relays, struct relay *relay);
 void relays_each(struct relays *relays, void (*visit)(struct relay *relay, void *context), void *context);
+/* To be called when it holds more or less than before: all of them together are bounded, too. */
+void relay_weigh(struct relays *relays, struct relay *relay);
 /* To within a tenth of a second. */
 void relay_arm(struct relays *relays, struct relay *relay, int64_t due_us);
 void relay_disarm(struct relay *relay);
@@ -114,6 +118,9 @@ size_t relay_follower(char *out, size_t size, const struct worker *worker, const
 
 /* b2bua.c: our Contact on the request, for the side that gets it. */
 void b2bua_put_contact(struct writer *writer, const struct relay *relay);
+/* A 2xx to a call that its caller has heard the end of: it is acknowledged and ended (RFC 3261 section 13.3.1.4). */
+void b2bua_hang_up(struct worker *worker, const struct relay *relay, const struct sip_head *response,
+	const struct sip_basics *basics);
 /* The response for the other side; the dialog that it makes, changes or ends. */
 void b2bua_edit_response(struct worker *worker, struct relay *relay, struct sip_edit *edit,
 	const struct sip_head *response, const struct sip_basics *basics);

@@ -7,15 +7,20 @@
 
 #define SLOT_US INT64_C(100000)
 #define SLOTS 512
+#define BYTES_MAX (512u << 20)
 
 struct relays {
 	struct relay **by_id, **by_digest, **by_merge;
 	size_t mask;
 	unsigned count, capacity;
+	size_t bytes;                      /* of all of them */
 	struct relay *slots[SLOTS];
 	struct relay *looked_at;           /* what is left of the slot that is being looked at */
 	int64_t ticked;                    /* the slot time up to which all has been looked at */
 };
+
+/* So that nobody can choose Call-IDs that share a bucket. */
+static uint64_t merge_seed;
 
 struct relays *relays_new(unsigned capacity)
 {
@@ -32,6 +37,7 @@ struct relays *relays_new(unsigned capacity)
 	relays->mask = buckets - 1;
 	relays->capacity = capacity;
 	relays->ticked = monotonic_us() / SLOT_US;
+	arc4random_buf(&merge_seed, sizeof merge_seed);
 	if (relays->by_id != NULL && relays->by_digest != NULL && relays->by_merge != NULL)
 		return relays;
 	relays_free(relays);
@@ -40,7 +46,7 @@ struct relays *relays_new(unsigned capacity)
 
 bool relays_full(const struct relays *relays)
 {
-	return relays->count >= relays->capacity;
+	return relays->count >= relays->capacity || relays->bytes >= BYTES_MAX;
 }
 
 size_t relays_count(const struct relays *relays)
@@ -87,7 +93,7 @@ static struct relay *find_id(struct relays *relays, uint64_t id)
 uint64_t relay_merge_hash(const struct sip_basics *basics)
 {
 	const struct span parts[] = { basics->call_id, basics->from_tag, { (const char *)&basics->cseq, sizeof basics->cseq } };
-	uint64_t hash = UINT64_C(14695981039346656037);
+	uint64_t hash = merge_seed ^ UINT64_C(14695981039346656037);
 
 	for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
 		for (size_t at = 0; at < parts[i].length; at++)
@@ -105,6 +111,15 @@ bool relay_is_merged(struct worker *worker, const struct sip_basics *basics, con
 	return false;
 }
 
+void relay_weigh(struct relays *relays, struct relay *relay)
+{
+	size_t bytes = sizeof *relay + relay->block_length + (relay->rest == NULL ? 0 : relay->rest_length) +
+		(relay->answer == NULL ? 0 : relay->answer_length) + relay->acknowledgement_length;
+
+	relays->bytes += bytes - relay->bytes;
+	relay->bytes = bytes;
+}
+
 void relays_enter(struct relays *relays, struct relay *relay)
 {
 	struct relay **id = bucket_of_id(relays, relay->id), **digest = bucket_of_digest(relays, &relay->digest);
@@ -120,6 +135,7 @@ void relays_enter(struct relays *relays, struct relay *relay)
 		*merge = relay;
 	}
 	relays->count++;
+	relay_weigh(relays, relay);
 }
 
 void relays_leave(struct relays *relays, struct relay *relay)
@@ -138,6 +154,7 @@ void relays_leave(struct relays *relays, struct relay *relay)
 		*at = relay->by_merge;
 	}
 	relays->count--;
+	relays->bytes -= relay->bytes;
 }
 
 struct relay *relays_find_branch(struct relays *relays, struct span branch, unsigned *attempt)

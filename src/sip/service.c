@@ -45,7 +45,7 @@ static bool is_repeat(struct worker *worker, struct call *call)
 			reply_path_send(&call->path, answer);
 		return true;
 	}
-	if (call->generation->forwards && relay_repeat(worker, &call->digest))
+	if (worker->relays != NULL && relay_repeat(worker, &call->digest))
 		return true;
 	return waiting_calls_find(worker->waiting, &call->digest) != NULL;
 }
@@ -169,7 +169,7 @@ static bool needs_nothing(const sip_t *sip)
 static bool is_in_transit(struct worker *worker, msg_t *message)
 {
 	static char bytes[MESSAGE_BYTES_MAX];
-	size_t length = worker->generation->forwards ? sip_message_bytes(bytes, sizeof bytes, message) : 0;
+	size_t length = worker->relays != NULL ? sip_message_bytes(bytes, sizeof bytes, message) : 0;
 
 	return length > 0 && transit_take(worker, (struct span){ bytes, length }, message);
 }
@@ -248,7 +248,7 @@ void service_on_datagram(struct span datagram, void *context)
 	sip_t *sip;
 	const char *status_line;
 
-	if (worker->generation->forwards && transit_take(worker, datagram, NULL))
+	if (worker->relays != NULL && transit_take(worker, datagram, NULL))
 		return;
 	message = sip_message_parse(datagram);
 	sip = message == NULL ? NULL : sip_object(message);

@@ -206,7 +206,9 @@ static unsigned long count(const char *by, const char *customer, unsigned status
 	uint32_t key;
 	size_t at;
 
-	snprintf(text, sizeof text, "%s/%.64s/%u", by, customer, status);
+	/* By host: ports cost nothing, and would fill the table. */
+	snprintf(text, sizeof text, "%.*s/%.64s/%u", (int)(strrchr(by, ':') == NULL ? strlen(by) : (size_t)(strrchr(by, ':') - by)), by,
+		customer, status);
 	key = hash_of(span_of(text));
 	at = key % COUNTERS;
 	for (size_t tries = 0; tries < 8; tries++, at = (at + 1) % COUNTERS)
@@ -214,7 +216,7 @@ static unsigned long count(const char *by, const char *customer, unsigned status
 			counters[at].key = key;
 			return ++counters[at].count;
 		}
-	return 1;
+	return 3; /* no room for one more: counted nowhere, and not told */
 }
 
 static bool is_power_of_two(unsigned long number)

@@ -54,7 +54,7 @@ static bool is_listed(const struct sockaddr *source, int listener)
 
 	if (config_peer_for(generation->config, source, listener) != NULL)
 		return true;
-	return generation->forwards && outgoing_is_known(&worker, generation->config, source, listener);
+	return worker.hops != NULL && outgoing_is_known(&worker, generation->config, source, listener);
 }
 
 void worker_end_turn(struct worker *ended)
@@ -273,7 +273,13 @@ static bool change_over(void)
 	sockets_map(worker.generation->config);
 	generation_unref(old);
 	forget_listener_fds();
-	return !worker.generation->forwards || start_forwarding();
+	if (!worker.generation->forwards || start_forwarding())
+		return true;
+	/* Half a server is none: the supervisor starts another. */
+	log_error("cannot send calls on: %s", strerror(errno));
+	worker.failed = true;
+	su_root_break(worker.root);
+	return false;
 }
 
 static int on_signer(su_root_magic_t *magic, su_wait_t *wait, su_wakeup_arg_t *argument)

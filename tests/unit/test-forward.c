@@ -206,6 +206,12 @@ static void and_by_another_where_that_one_is_gone(void **state)
 
 /* --- Responses --- */
 
+static void come_from_callee(void)
+{
+	arrival.source.ss_family = AF_INET;
+	((struct sockaddr_in *)&arrival.source)->sin_addr.s_addr = htonl(0xc6336407);
+}
+
 /* To what went on; more: further lines. */
 static void respond(const char *request, unsigned status, const char *more)
 {
@@ -220,8 +226,7 @@ static void respond(const char *request, unsigned status, const char *more)
 	line = (size_t)(end_of_line + 1 - answer);
 	snprintf(text, sizeof text, "%.*s%s%.*s", (int)line, answer, more, (int)(length - line), answer + line);
 	assert_true(sip_head_read(&head, span_of(text)) && sip_basics_read(&basics, &head));
-	arrival.source.ss_family = AF_INET;
-	((struct sockaddr_in *)&arrival.source)->sin_addr.s_addr = htonl(0xc6336407);
+	come_from_callee();
 	net_set_port(&arrival.source, 5060);
 	forward_response(&worker, &head, &basics);
 }
@@ -279,6 +284,7 @@ static struct span to_of_bye(const char *from)
 		"Content-Length: 0\r\n\r\n",
 		seal, encoded);
 	transit = transit_of(text);
+	come_from_callee();
 	forward_within(&worker, &transit);
 	assert_int_equal(to_hops.count, 2);
 	return line_with(last(&to_hops), "To: ");
@@ -331,7 +337,7 @@ static void a_via_line_may_be_long(void **state)
 		"CSeq: 1 BYE\r\n"
 		"Content-Length: 0\r\n\r\n",
 		vias, seal);
-	arrival.source.ss_family = AF_INET;
+	come_from_callee();
 	assert_true(transit_take(&worker, span_of(text), NULL));
 	assert_int_equal(to_hops.count, 2);
 	assert_non_null(strstr(last(&to_hops), ";branch=z9hG4bKcallee;received="));
