@@ -35,9 +35,12 @@ struct dialog {
 struct dialog_key {
 	uint8_t bytes[DIALOG_KEY_BYTES];
 };
-/* Of the Call-ID and both tags, whichever of them is From's. All zero, which leads nowhere, when out of
+/* Of the caller's Call-ID and both tags, whichever of them is From's. All zero, which leads nowhere, when out of
  * memory. */
 void dialog_key(struct dialog_key *key, struct span call_id, struct span one_tag, struct span other_tag);
+/* The same of the callee's Call-ID where that is another one: a call that passes here twice has the callee's Call-ID of the
+ * first passage as the caller's of the second. */
+void dialog_key_of_callee(struct dialog_key *key, struct span call_id, struct span one_tag, struct span other_tag);
 
 /* The store is a directory with an LMDB file that workers, also those of a second daemon on the same machine,
  * share: each opens it after it was started, once. What is written is found again after any process was

@@ -160,12 +160,15 @@ static bool find_other_call_id(struct worker *worker, struct span call_id, struc
 
 	if (one_tag.length == 0 && other_tag.length == 0)
 		return dialogs_other_call_id(worker->dialogs, call_id, other);
+	dialog_key_of_callee(&key, call_id, one_tag, other_tag);
+	if (dialogs_find(worker->dialogs, &key, &dialog)) {
+		*other = dialog.caller.call_id;
+		return true;
+	}
 	dialog_key(&key, call_id, one_tag, other_tag);
 	if (!dialogs_find(worker->dialogs, &key, &dialog))
 		return false;
-	*other = dialog.caller.call_id;
-	if (other->length == call_id.length && memcmp(other->at, call_id.at, call_id.length) == 0)
-		*other = dialog.callee.call_id;
+	*other = dialog.callee.call_id;
 	return true;
 }
 
@@ -404,7 +407,10 @@ static void take_dialog(struct worker *worker, struct relay *relay, const struct
 	struct dialog known;
 	bool is_known;
 
-	dialog_key(&key, basics->call_id, basics->from_tag, basics->to_tag);
+	if (relay->far_call_id.length > 0)
+		dialog_key_of_callee(&key, basics->call_id, basics->from_tag, basics->to_tag);
+	else
+		dialog_key(&key, basics->call_id, basics->from_tag, basics->to_tag);
 	if (is_confirmed(relay, &key))
 		return;
 	is_known = dialogs_find(worker->dialogs, &key, &known);
@@ -690,30 +696,71 @@ static void send_within(struct worker *worker, struct transit *transit, const st
 	transit_begin(worker, transit, &plan);
 }
 
-bool b2bua_within(struct worker *worker, struct transit *transit)
-{
-	const struct sip_basics *basics = transit->basics;
-	const struct peer *peer;
+/* A request within a call: whose, and of which side. */
+struct membership {
 	struct dialog_key key;
 	struct dialog dialog;
+	const struct peer *peer;
 	bool from_caller;
+};
 
-	dialog_key(&key, basics->call_id, basics->from_tag, basics->to_tag);
+static bool is_same(struct span one, struct span other)
+{
+	return one.length == other.length && memcmp(one.at, other.at, one.length) == 0;
+}
+
+/* Whether the call of the key is there, and the request one of that side of it. */
+static bool is_of(struct worker *worker, const struct sip_basics *basics, struct membership *of)
+{
+	const struct dialog *dialog = &of->dialog;
+
+	if (!dialogs_find(worker->dialogs, &of->key, &of->dialog))
+		return false;
+	of->from_caller = is_same(dialog->caller.tag, basics->from_tag);
+	of->peer = config_peer_by_hash(worker->generation->config, dialog->peer);
+	return of->peer != NULL &&
+		is_same(of->from_caller ? dialog->caller.call_id : dialog->callee.call_id, basics->call_id);
+}
+
+enum belonging { BELONGS, BELONGS_TO_NOBODY, COMES_FROM_ELSEWHERE };
+
+/* A call that passes here twice is found by one Call-ID in both passages: then it is who speaks that tells. */
+static enum belonging find_call(struct worker *worker, const struct sip_basics *basics, struct membership *of)
+{
+	static void (*const keys[])(struct dialog_key *, struct span, struct span, struct span) = { dialog_key,
+		dialog_key_of_callee };
+	enum belonging belonging = BELONGS_TO_NOBODY;
+
+	for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+		keys[i](&of->key, basics->call_id, basics->from_tag, basics->to_tag);
+		if (!is_of(worker, basics, of))
+			continue;
+		if (outgoing_may_speak(worker, of->peer, of->from_caller))
+			return BELONGS;
+		belonging = COMES_FROM_ELSEWHERE;
+	}
+	return belonging;
+}
+
+bool b2bua_within(struct worker *worker, struct transit *transit)
+{
+	struct membership of;
+
 	/* First what looks for other calls: a dialog is borrowed until the next one is looked for. */
 	sip_edit_begin(&edit, transit->head);
 	translate_ids(worker, transit->head);
-	if (!dialogs_find(worker->dialogs, &key, &dialog))
+	switch (find_call(worker, transit->basics, &of)) {
+	case BELONGS_TO_NOBODY:
 		return false;
-	from_caller = dialog.caller.tag.length == basics->from_tag.length &&
-		memcmp(dialog.caller.tag.at, basics->from_tag.at, basics->from_tag.length) == 0;
-	peer = config_peer_by_hash(worker->generation->config, dialog.peer);
-	if (peer == NULL)
-		return false;
-	if (!outgoing_may_speak(worker, peer, from_caller))
+	case COMES_FROM_ELSEWHERE:
 		transit_drop(worker, "a request within a call from where none of that side can come");
-	else if (basics->max_forwards == 0)
-		transit_answer(worker, transit, 483, "Too Many Hops");
-	else
-		send_within(worker, transit, &dialog, from_caller, &key);
+		break;
+	case BELONGS:
+		if (transit->basics->max_forwards == 0)
+			transit_answer(worker, transit, 483, "Too Many Hops");
+		else
+			send_within(worker, transit, &of.dialog, of.from_caller, &of.key);
+		break;
+	}
 	return true;
 }

@@ -44,7 +44,7 @@ static int compare(struct span one, struct span other)
 
 /* SHA-256, cut: Call-IDs and tags are chosen by strangers, and none may choose those of somebody else's call.
  */
-void dialog_key(struct dialog_key *key, struct span call_id, struct span one_tag, struct span other_tag)
+static void make_key(struct dialog_key *key, struct span side, struct span call_id, struct span one_tag, struct span other_tag)
 {
 	bool ordered = compare(one_tag, other_tag) <= 0;
 	EVP_MD_CTX *context = EVP_MD_CTX_new();
@@ -53,10 +53,20 @@ void dialog_key(struct dialog_key *key, struct span call_id, struct span one_tag
 	memset(key, 0, sizeof *key);
 	if (context != NULL && EVP_DigestInit_ex(context, EVP_sha256(), NULL) == 1 &&
 		add_part(context, call_id) && add_part(context, ordered ? one_tag : other_tag) &&
-		add_part(context, ordered ? other_tag : one_tag) &&
+		add_part(context, ordered ? other_tag : one_tag) && (side.length == 0 || add_part(context, side)) &&
 		EVP_DigestFinal_ex(context, digest, NULL) == 1)
 		memcpy(key->bytes, digest, sizeof key->bytes);
 	EVP_MD_CTX_free(context);
+}
+
+void dialog_key(struct dialog_key *key, struct span call_id, struct span one_tag, struct span other_tag)
+{
+	make_key(key, (struct span){ "", 0 }, call_id, one_tag, other_tag);
+}
+
+void dialog_key_of_callee(struct dialog_key *key, struct span call_id, struct span one_tag, struct span other_tag)
+{
+	make_key(key, span_of("callee"), call_id, one_tag, other_tag);
 }
 
 bool dialog_key_equal(const struct dialog_key *one, const struct dialog_key *other)
@@ -78,7 +88,7 @@ struct dialog_keys dialog_keys_of(const struct dialog *dialog)
 
 	dialog_key(&keys.key, caller->call_id, caller->tag, callee->tag);
 	if (keys.has_alias)
-		dialog_key(&keys.alias, callee->call_id, caller->tag, callee->tag);
+		dialog_key_of_callee(&keys.alias, callee->call_id, caller->tag, callee->tag);
 	return keys;
 }
 

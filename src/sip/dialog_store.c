@@ -214,7 +214,7 @@ static enum dialog_found find_in_file(
 	if (!keys.has_alias)
 		return DIALOG_FOUND;
 	/* What an alias leads to may have come from another call since. */
-	dialog_key(&callee, dialog->callee.call_id, dialog->caller.tag, dialog->callee.tag);
+	dialog_key_of_callee(&callee, dialog->callee.call_id, dialog->caller.tag, dialog->callee.tag);
 	return dialog_key_equal(&callee, key) ? DIALOG_FOUND : DIALOG_UNKNOWN;
 }
 

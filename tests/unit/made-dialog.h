@@ -61,7 +61,11 @@ static inline void make_dialog(struct made_dialog *made, unsigned n, bool new_ca
 	dialog->began = 1000 + n;
 	dialog->expires = 5000 + n;
 	dialog_key(&made->caller_key, dialog->caller.call_id, dialog->callee.tag, dialog->caller.tag);
-	dialog_key(&made->callee_key, dialog->callee.call_id, dialog->caller.tag, dialog->callee.tag);
+	if (dialog->caller.call_id.length == dialog->callee.call_id.length &&
+		memcmp(dialog->caller.call_id.at, dialog->callee.call_id.at, dialog->caller.call_id.length) == 0)
+		made->callee_key = made->caller_key;
+	else
+		dialog_key_of_callee(&made->callee_key, dialog->callee.call_id, dialog->caller.tag, dialog->callee.tag);
 }
 
 #endif

@@ -460,6 +460,28 @@ static void test_both_call_ids_lead_to_a_call(void **state)
 }
 
 /* A callee that takes the Call-ID of another call for its own side: the later one has it. */
+static void test_a_call_that_passes_twice_is_two(void **state)
+{
+	struct dialog_store *store = open_store();
+	struct dialog first = made(1, true)->dialog, second = first, found;
+	struct dialog_key of_first, of_second;
+
+	second.caller.call_id = first.callee.call_id;
+	second.peer = first.peer + 1;
+	assert_true(dialog_store_put(store, &first));
+	assert_true(dialog_store_put(store, &second));
+	dialog_key_of_callee(&of_first, first.callee.call_id, first.callee.tag, first.caller.tag);
+	dialog_key(&of_second, second.caller.call_id, second.callee.tag, second.caller.tag);
+	for (int flushed = 0; flushed < 2; flushed++) {
+		assert_int_equal(dialog_store_find(store, &of_first, &found), DIALOG_FOUND);
+		assert_int_equal(found.peer, first.peer);
+		assert_int_equal(dialog_store_find(store, &of_second, &found), DIALOG_FOUND);
+		assert_int_equal(found.peer, second.peer);
+		assert_true(dialog_store_flush(store));
+	}
+	dialog_store_close(store);
+}
+
 static void test_calls_that_claim_one_key_do_not_mix(void **state)
 {
 	struct dialog_store *store = open_store();
@@ -640,7 +662,7 @@ static void test_an_early_dialog_that_ends_leaves_the_others(void **state)
 	dialog_store_remove(store, &one->dialog);
 	for (int flushed = 0; flushed < 2; flushed++) {
 		assert_int_equal(find(store, 1, true), DIALOG_UNKNOWN);
-		dialog_key(&key, two->dialog.callee.call_id, two->dialog.caller.tag, span_of("two"));
+		dialog_key_of_callee(&key, two->dialog.callee.call_id, two->dialog.caller.tag, span_of("two"));
 		assert_int_equal(dialog_store_find(store, &key, &dialog), DIALOG_FOUND);
 		assert_same(&dialog, &two->dialog);
 		assert_true(has_pair(store, 1));
@@ -1553,6 +1575,7 @@ int main(void)
 		STORE_TEST(test_what_was_found_can_be_changed_and_put),
 		STORE_TEST(test_what_did_not_change_is_not_written_again),
 		STORE_TEST(test_both_call_ids_lead_to_a_call),
+		STORE_TEST(test_a_call_that_passes_twice_is_two),
 		STORE_TEST(test_calls_that_claim_one_key_do_not_mix),
 		STORE_TEST(test_a_call_id_leads_to_the_other),
 		STORE_TEST(test_call_ids_outlive_their_call),
