@@ -207,6 +207,8 @@ class Client:
                 data = self.socket.recv(65536)
             except ConnectionRefusedError:
                 continue
+            if not self.tcp and not data.startswith(b"SIP/2.0 "):
+                continue  # a next hop that had this port is probed
             if not self.tcp:
                 return Answer(data)
             if not data:
