@@ -43,6 +43,13 @@ const struct sockaddr_storage *sockets_address(int slot);
 /* Which worker has the calls of that Call-ID. */
 unsigned sockets_owner(struct span call_id);
 
+/* A response to what was sent with state has the number of the worker in its branch (relay.h): that one knows the request,
+ * whatever way it came. False: it has none, or there is only one worker. */
+bool sockets_owner_by_branch(struct span message, unsigned *owner);
+
+/* Gives the message at hand to another worker, as if it had come there in a datagram. */
+void sockets_hand_over(unsigned worker, struct span message);
+
 /* Where to send other workers' datagrams. */
 void sockets_set_handover_write(unsigned worker, int fd);
 

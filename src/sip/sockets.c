@@ -194,9 +194,7 @@ unsigned sockets_owner(struct span call_id)
 	return hash % sockets.workers;
 }
 
-/* A response to what was sent with state has the number of the worker in its branch (relay.h): that one knows the request,
- * also where it came by a connection. False: it has none. */
-static bool owner_by_branch(struct span datagram, unsigned *owner)
+bool sockets_owner_by_branch(struct span datagram, unsigned *owner)
 {
 	static const char mark[] = "branch=" RELAY_BRANCH;
 	size_t head = datagram.length < 2048 ? datagram.length : 2048;
@@ -215,18 +213,18 @@ static bool owner_by_branch(struct span datagram, unsigned *owner)
 	return *owner < sockets.workers;
 }
 
-static void hand_over(unsigned worker, struct span datagram)
+void sockets_hand_over(unsigned worker, struct span message_bytes)
 {
 	struct handover head = {
 		.source = sockets.arrival.source,
 		.source_length = sockets.arrival.source_length,
 		.slot = sockets.arrival.slot,
 	};
-	struct iovec parts[2] = { { &head, sizeof head }, { (void *)(uintptr_t)datagram.at, datagram.length } };
+	struct iovec parts[2] = { { &head, sizeof head }, { (void *)(uintptr_t)message_bytes.at, message_bytes.length } };
 	struct msghdr message = { .msg_iov = parts, .msg_iovlen = 2 };
 	unsigned long suppressed;
 
-	if (sendmsg(sockets.handover_write[worker], &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 &&
+	if (sockets.handover_write[worker] >= 0 && sendmsg(sockets.handover_write[worker], &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 &&
 		log_allowed(&sockets.unsteered, &suppressed))
 		log_warning("worker %u does not keep up: its datagram is dropped (%lu more before)", worker, suppressed);
 }
@@ -287,10 +285,10 @@ static bool accept_datagram(int index, struct span datagram)
 		refuse_oversized(index, datagram);
 		return false;
 	}
-	if (!owner_by_branch(datagram, &owner))
+	if (!sockets_owner_by_branch(datagram, &owner))
 		owner = sockets_owner(call_id);
 	if (owner != sockets.worker && sockets.handover_write[owner] >= 0) {
-		hand_over(owner, datagram);
+		sockets_hand_over(owner, datagram);
 		return false;
 	}
 	return true;

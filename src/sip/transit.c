@@ -198,11 +198,16 @@ bool transit_take(struct worker *worker, struct span bytes, msg_t *message)
 {
 	static struct sip_head head;
 	struct sip_basics basics;
+	unsigned owner;
 
 	if (sockets_arrival()->listener < 0 || !sip_head_read(&head, bytes))
 		return false;
 	if (head.is_response) {
-		take_response(worker, &head);
+		/* A next hop may answer by a connection that another worker has accepted. */
+		if (message != NULL && sockets_owner_by_branch(bytes, &owner) && owner != worker->index)
+			sockets_hand_over(owner, bytes);
+		else
+			take_response(worker, &head);
 		if (message != NULL)
 			msg_destroy(message);
 		return true;
