@@ -34,8 +34,8 @@ class Stirrup(StirrupServer):
         self.name = name
         super().__init__(directory, pki)
         self.host, self.mode, self.workers = host, mode, workers
-        # A B2BUA keeps 262,144 requests for 32 s, of each call two; with more it answers 503.
-        self.lingering_max = 120_000 if mode == "b2bua" else math.inf
+        # A B2BUA keeps 524,288 requests, an INVITE for 32 s, a BYE for 8 s; with more it answers 503.
+        self.lingering_max = 400_000 if mode == "b2bua" else math.inf
         self.callee = f"{CALLEE}:{free_port()}"
         self.probe_method = "OPTIONS"
         self.description = (f'mode "{mode}", default processes, workers={workers}, self_check sampled, records on, replay "record", '

@@ -1,5 +1,6 @@
 #include "b2bua.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 #include "stirrup/name_addr.h"
 #include "stirrup/name_hash.h"
 #include "stirrup/own_contact.h"
+#include "stirrup/random_id.h"
 #include "stirrup/seal.h"
 #include "stirrup/sip_uri.h"
 #include "watch.h"
@@ -462,7 +464,7 @@ static void put_farewell(struct writer *writer, const struct relay *relay, const
 {
 	char branch[32];
 
-	snprintf(branch, sizeof branch, "z9hG4bKa%08x%08x", arc4random(), arc4random());
+	snprintf(branch, sizeof branch, "z9hG4bKa%016" PRIx64, random_id());
 	writer_text(writer, method);
 	writer_text(writer, " ");
 	writer_span(writer, uri);
@@ -639,7 +641,7 @@ static void send_ack(struct worker *worker, const struct transit *transit, const
 	struct writer writer = writer_on(via, sizeof via), lines = writer_on(contact, sizeof contact);
 	struct span message;
 
-	snprintf(branch, sizeof branch, "z9hG4bKa%08x%08x", arc4random(), arc4random());
+	snprintf(branch, sizeof branch, "z9hG4bKa%016" PRIx64, random_id());
 	own_via_put(&writer, worker->generation, egress, branch, NULL);
 	b2bua_put_contact(&lines, &ack);
 	sip_edit_prepend_lines(&edit, (struct span){ contact, lines.full ? 0 : writer_length(&lines) });

@@ -1,9 +1,10 @@
 #include "probe.h"
 
+#include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "own_via.h"
+#include "stirrup/random_id.h"
 
 /* The response has to come to this worker. */
 static void write_call_id(const struct worker *worker, char *out, size_t size)
@@ -11,7 +12,7 @@ static void write_call_id(const struct worker *worker, char *out, size_t size)
 	unsigned tries = 0;
 
 	do
-		snprintf(out, size, "probe-%08x%08x", arc4random(), arc4random());
+		snprintf(out, size, "probe-%016" PRIx64, random_id());
 	while (sockets_owner(span_of(out)) != worker->index && ++tries < 1000);
 }
 

@@ -13,6 +13,9 @@
 #define T1_US INT64_C(500000)              /* RFC 3261 section 17.1.1.1 */
 #define T2_US INT64_C(4000000)
 #define TRANSACTION_US (64 * T1_US)        /* timers B, D, F, H, J, L, M */
+/* Timer J is as long as all others, but who has not heard our answer repeats every 4 s at the latest (timer E): each repeat
+ * begins it anew. */
+#define LINGER_US (2 * T2_US)
 #define FAILOVER_US INT64_C(4000000)       /* how long a hop may be silent when there is another one */
 #define LINES_MAX (HEADER_LINES_MAX - 16)  /* with what is added, it must be readable again */
 #define LONG_MESSAGE 1300                  /* RFC 3261 section 18.1.1 */
@@ -87,7 +90,7 @@ static void settle(struct worker *worker, struct relay *relay, enum relay_state 
 	relay_forget_request(relay);
 	relay->state = state;
 	relay_weigh(worker->relays, relay);
-	relay->deadline_us = now + TRANSACTION_US;
+	relay->deadline_us = now + (state == RELAY_OVER ? LINGER_US : TRANSACTION_US);
 	relay->interval_us = T1_US;
 	relay_arm(worker->relays, relay,
 		state == RELAY_FAILED && is_unreliable(relay) ? now + T1_US : relay->deadline_us);
@@ -532,6 +535,10 @@ bool relay_repeat(struct worker *worker, const struct call_digest *digest)
 		return false;
 	if (relay->answer != NULL)
 		reply_path_send(&relay->path, (struct span){ relay->answer, relay->answer_length });
+	if (relay->state == RELAY_OVER) {
+		relay->deadline_us = monotonic_us() + LINGER_US;
+		relay_arm(worker->relays, relay, relay->deadline_us);
+	}
 	return true;
 }
 

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "stirrup/random_id.h"
+
 void relay_free(struct relay *relay)
 {
 	egress_forget(&relay->wait);
@@ -154,7 +156,7 @@ struct relay *relay_new(const struct relay_plan *plan, struct span rest)
 
 	if (relay == NULL)
 		return NULL;
-	arc4random_buf(&relay->id, sizeof relay->id);
+	relay->id = random_id();
 	relay->digest = plan->digest;
 	relay->peer = plan->peer;
 	relay->kind = plan->kind;

@@ -1,18 +1,21 @@
 #include "relay_state.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "stirrup/clock.h"
+#include "stirrup/random_id.h"
 
 #define SLOT_US INT64_C(100000)
 #define SLOTS 512
 #define BYTES_MAX (512u << 20)
+#define TRIMMED_FROM 8192 /* requests at a time */
 
 struct relays {
 	struct relay **by_id, **by_digest, **by_merge;
 	size_t mask;
-	unsigned count, capacity;
+	unsigned count, capacity, peak;
 	size_t bytes;                      /* of all of them */
 	struct relay *slots[SLOTS];
 	struct relay *looked_at;           /* what is left of the slot that is being looked at */
@@ -37,7 +40,7 @@ struct relays *relays_new(unsigned capacity)
 	relays->mask = buckets - 1;
 	relays->capacity = capacity;
 	relays->ticked = monotonic_us() / SLOT_US;
-	arc4random_buf(&merge_seed, sizeof merge_seed);
+	merge_seed = random_id();
 	if (relays->by_id != NULL && relays->by_digest != NULL && relays->by_merge != NULL)
 		return relays;
 	relays_free(relays);
@@ -208,6 +211,17 @@ void relay_arm(struct relays *relays, struct relay *relay, int64_t due_us)
 	*slot = relay;
 }
 
+/* What a burst has taken is given back when it is over: the allocator keeps it else. */
+static void trim(struct relays *relays)
+{
+	if (relays->count > relays->peak)
+		relays->peak = relays->count;
+	if (relays->count > relays->peak / 16 || relays->peak < TRIMMED_FROM)
+		return;
+	malloc_trim(0);
+	relays->peak = relays->count;
+}
+
 struct relay *relays_take_due(struct relays *relays, int64_t now_us)
 {
 	int64_t until = now_us / SLOT_US;
@@ -224,8 +238,10 @@ struct relay *relays_take_due(struct relays *relays, int64_t now_us)
 			relay_arm(relays, relay, relay->due_us);
 			continue;
 		}
-		if (relays->ticked >= until)
+		if (relays->ticked >= until) {
+			trim(relays);
 			return NULL;
+		}
 		relays->ticked++;
 		relays->looked_at = relays->slots[relays->ticked % SLOTS];
 		relays->slots[relays->ticked % SLOTS] = NULL;

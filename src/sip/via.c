@@ -36,13 +36,19 @@ static bool take_separator(struct span *text, char separator)
 	return true;
 }
 
+/* What most of a Via is made of, and none of our separators. */
+static bool is_plain(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '_';
+}
+
 /* Takes what stands before white space and separators; never nothing. */
 static bool take_word(struct span *text, const char *separators, struct span *word)
 {
 	size_t i = 0;
 
-	while (i < text->length && (unsigned char)text->at[i] > 0x20 && text->at[i] != 0x7f &&
-		strchr(separators, text->at[i]) == NULL)
+	while (i < text->length && (is_plain(text->at[i]) || ((unsigned char)text->at[i] > 0x20 && text->at[i] != 0x7f &&
+		strchr(separators, text->at[i]) == NULL)))
 		i++;
 	*word = (struct span){ text->at, i };
 	skip(text, i);

@@ -211,7 +211,7 @@ static void say(enum child_message_kind kind, uint32_t generation)
 /* Whoever is sent to is looked after ten times a second. */
 #define HOUSEKEEPING_NS 100000000
 #define SWEPT_PER_TURN 64          /* of the calls in the dialog store */
-#define RELAYS_MAX 262144
+#define RELAYS_MAX 524288
 
 static int on_housekeeping(su_root_magic_t *magic, su_wait_t *wait, su_wakeup_arg_t *argument)
 {
