@@ -1,0 +1,11 @@
+/* named_calls.h: other calls that a message names by their Call-IDs (Replaces, Join, Target-Dialog, In-Reply-To, Refer-To). */
+#ifndef STIRRUP_NAMED_CALLS_H
+#define STIRRUP_NAMED_CALLS_H
+
+#include "stirrup/sip_edit.h"
+#include "worker_state.h"
+
+/* Puts in the Call-IDs by which the other side knows them. What is no call of ours stays as it is. */
+void named_calls_translate(struct sip_edit *edit, struct worker *worker, const struct sip_head *message);
+
+#endif
