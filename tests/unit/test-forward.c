@@ -344,6 +344,31 @@ static void a_via_line_may_be_long(void **state)
 	assert_non_null(strstr(last(&to_hops), vias));
 }
 
+/* RFC 2543's: it would want to be the Request-URI itself (RFC 3261 section 16.6 step 6). */
+static void a_strict_router_is_treated_as_a_loose_one(void **state)
+{
+	static char text[4096];
+	char seal[SEAL_ROUTE_SIZE];
+
+	forward_call();
+	take_seal(seal);
+	snprintf(text, sizeof text,
+		"BYE sip:+12155551212@192.0.2.1:5070 SIP/2.0\r\n"
+		"Via: SIP/2.0/UDP 198.51.100.7;branch=z9hG4bKcallee\r\n"
+		"Route: <sip:127.0.0.1:5080;lr;st=%s>, <sip:192.0.2.1:5080>\r\n"
+		"From: <sip:+12155550100@127.0.0.1>;tag=callee\r\n"
+		"To: <sip:+12155551212@x>;tag=caller\r\n"
+		"Call-ID: call-1\r\n"
+		"CSeq: 1 BYE\r\n"
+		"Content-Length: 0\r\n\r\n",
+		seal);
+	come_from_callee();
+	assert_true(transit_take(&worker, span_of(text), NULL));
+	assert_int_equal(to_hops.count, 2);
+	assert_memory_equal(last(&to_hops), "BYE sip:+12155551212@192.0.2.1:5070 SIP/2.0\r\n", 44);
+	line_with(last(&to_hops), "Route: <sip:192.0.2.1:5080>\r\n");
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -358,6 +383,7 @@ int main(void)
 		TEST(the_from_that_travelled_with_a_call_comes_back),
 		TEST(but_not_without_the_tag_of_the_call),
 		TEST(a_via_line_may_be_long),
+		TEST(a_strict_router_is_treated_as_a_loose_one),
 	};
 
 	log_open("test-forward", LOG_LEVEL_ERROR);
