@@ -19,6 +19,8 @@ struct span span_trim(struct span span)
 bool span_copy(char *out, size_t size, struct span span)
 {
 	out[0] = '\0';
+	if (span.length == 0)
+		return true;
 	if (span.length >= size || memchr(span.at, '\0', span.length) != NULL)
 		return false;
 	memcpy(out, span.at, span.length);
