@@ -94,7 +94,7 @@ void own_via_add(struct sip_edit *edit, struct worker *worker, const struct gene
 	bound.branch = span_of(branch);
 	seal_via_write(worker->sealer, fields, &bound, seal);
 	own_via_put(&writer, generation, egress, branch, seal);
-	if ((fields->flags & SEAL_SEVERAL) != 0)
+	if (stamps != NULL && (fields->flags & SEAL_SEVERAL) != 0)
 		put_signatures(&writer, stamps);
 	put_own_mark(&writer, identity);
 	if (stamps != NULL)
