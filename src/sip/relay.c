@@ -172,12 +172,17 @@ static void note_attempt(struct relay *relay)
 		(uint8_t)(relay->hop | (relay->egress.transport == TRANSPORT_TCP ? RELAY_BY_TCP : 0));
 }
 
+static uint8_t hop_of_attempt(const struct relay *relay, unsigned attempt)
+{
+	return relay->tried[attempt % RELAY_ATTEMPTS] & (uint8_t)~RELAY_BY_TCP;
+}
+
 /* Turns to the hop of any attempt. */
 static bool turn_to(struct relay *relay, unsigned attempt)
 {
 	uint8_t tried = relay->tried[attempt % RELAY_ATTEMPTS];
 
-	relay->hop = tried & (uint8_t)~RELAY_BY_TCP;
+	relay->hop = hop_of_attempt(relay, attempt);
 	return choose_egress(relay, (tried & RELAY_BY_TCP) != 0 ? TRANSPORT_TCP : relay->hops[relay->hop].transport);
 }
 
@@ -365,10 +370,15 @@ static bool was_watched(struct relay *relay, unsigned status)
 	return was;
 }
 
+static struct watched_call watched_call_of(const struct relay *relay)
+{
+	return (struct watched_call){ relay->record, relay->peer, relay->customer,
+		relay->kind == RELAY_B2BUA && !relay->survives ? "the dialog store did not take the call" : "" };
+}
+
 static void watch(struct worker *worker, struct relay *relay, const struct sip_head *response)
 {
-	struct watched_call call = { relay->record, relay->peer, relay->customer,
-		relay->kind == RELAY_B2BUA && !relay->survives ? "the dialog store did not take the call" : "" };
+	struct watched_call call = watched_call_of(relay);
 
 	if (relay->record == 0 || !watch_wants(response) ||
 		(response->status < 200 && was_watched(relay, response->status)))
@@ -376,6 +386,21 @@ static void watch(struct worker *worker, struct relay *relay, const struct sip_h
 	watch_response(worker, &call, response, relay->hops[relay->hop].text);
 	if (response->status >= 200)
 		relay->record = 0;
+}
+
+/* What a hop says that is left, or was. Its final response comes again and again where our ACK is lost. */
+static void watch_left(struct worker *worker, struct relay *relay, unsigned attempt, const struct sip_head *response)
+{
+	uint16_t bit = (uint16_t)(1u << attempt % RELAY_ATTEMPTS);
+	struct watched_call call = watched_call_of(relay);
+
+	if (!relay->begins_call || !watch_wants(response))
+		return;
+	if (response->status < 200 ? was_watched(relay, response->status) : (relay->watched_attempts & bit) != 0)
+		return;
+	if (response->status >= 200)
+		relay->watched_attempts |= bit;
+	watch_aside(worker, &call, response, relay->hops[hop_of_attempt(relay, attempt)].text);
 }
 
 static void take_provisional(struct worker *worker, struct relay *relay, const struct sip_head *response,
@@ -443,6 +468,7 @@ static void take_failure(struct worker *worker, struct relay *relay, const struc
 	if (response->status == 503 && relay->hop + 1 < relay->hop_count && !relay->cancel_wanted) {
 		free(relay->acknowledgement);
 		relay->acknowledgement = NULL;
+		watch_left(worker, relay, relay->attempt, response);
 		relay->state = RELAY_PROCEEDING;
 		fail_over(worker, relay, HOP_UNAVAILABLE);
 		return;
@@ -486,6 +512,7 @@ static void take_late(struct worker *worker, struct relay *relay, unsigned attem
 {
 	if (!relay->is_invite)
 		return;
+	watch_left(worker, relay, attempt, response);
 	if (response->status < 200)
 		send_to_attempt(worker, relay, attempt, "CANCEL", (struct span){ "", 0 });
 	else

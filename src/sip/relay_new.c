@@ -170,6 +170,7 @@ struct relay *relay_new(const struct relay_plan *plan, struct span rest)
 	relay->changes_from = plan->stamps != NULL && plan->stamps->from.length > 0;
 	relay->listener = plan->listener;
 	relay->record = plan->record;
+	relay->begins_call = plan->record != 0;
 	relay->dialog = plan->dialog;
 	relay->hop_count = (uint8_t)plan->hop_count;
 	relay->hops = malloc(plan->hop_count * sizeof *relay->hops);

@@ -46,8 +46,10 @@ struct relay {
 	uint16_t customer;
 	uint32_t mark;                    /* of our own token: watch.h */
 	int listener;                     /* that the request came by */
-	uint64_t record;
+	bool begins_call;                 /* so that its record tells what becomes of it */
+	uint64_t record;                  /* 0: it has none, or has told its final status */
 	uint8_t watched[(100 + 7) / 8];   /* a bit for each provisional status that the record was told of */
+	uint16_t watched_attempts;        /* a bit for each attempt whose final response the caller never saw */
 	struct dialog_key dialog;
 
 	/* Towards whoever sent it. */

@@ -258,3 +258,14 @@ void watch_response(struct worker *worker, const struct watched_call *call, cons
 	if (is_counted(response))
 		count_response(call, response, by);
 }
+
+void watch_aside(struct worker *worker, const struct watched_call *call, const struct sip_head *response, const char *by)
+{
+	char text[TEXT_BYTES];
+
+	if (!is_counted(response))
+		return;
+	if (call->record != 0)
+		call_record_note(worker, call->record, note_of(text, sizeof text, response, by));
+	count_response(call, response, by);
+}

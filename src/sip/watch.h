@@ -14,7 +14,7 @@ void watch_edit(struct sip_edit *edit, const struct sip_head *response, uint32_t
 
 /* An INVITE that begins a call, where responses to it come back. */
 struct watched_call {
-	uint64_t record;           /* the id of its record */
+	uint64_t record;           /* the id of its record; 0: it has told its final status */
 	const struct peer *peer;   /* NULL: one that is not configured any more */
 	uint16_t customer;
 	const char *note;          /* for the record, should the call be accepted; NULL or empty: none */
@@ -28,5 +28,8 @@ bool watch_wants(const struct sip_head *response);
  * who sent the response. Repeats are the caller's to keep away where it knows them; of several notes and finals the recorder
  * takes the first. */
 void watch_response(struct worker *worker, const struct watched_call *call, const struct sip_head *response, const char *by);
+
+/* The same of a response that the caller never sees, as the call goes on elsewhere, or has ended: it is no final status. */
+void watch_aside(struct worker *worker, const struct watched_call *call, const struct sip_head *response, const char *by);
 
 #endif

@@ -447,6 +447,31 @@ async def a_callee_that_rings_and_does_not_like_the_identity_is_recorded(mode, s
             assert " 4 times with" not in world.stirrup.log(), world.stirrup.log()
 
 
+@scenario(modes=STIRRUP_MODES, services=("sign",))
+async def what_a_hop_says_of_the_identity_that_is_left_is_recorded(mode, service):
+    """The caller sees only the hop that takes the call."""
+    reason = 'Reason: STIR;cause=436;text="Bad Identity Info"'
+    async with Party(SECOND_HOP, user=DEST) as second:
+        hops = f'[ "sip:{CALLEE}:{{port}};transport=udp", "sip:{SECOND_HOP}:{second.port};transport=udp" ]'
+        async with World(mode, service, hops=hops) as world:
+            by = f"{CALLEE}:{world.callee.port}"
+            second.server = ("127.0.0.1", world.port)
+            call = world.caller.invite()
+            first = await world.callee.incoming()
+            first.respond(503, "Not By You", [reason])
+            await first.acknowledged(None)
+            incoming = await second.incoming()
+            far = incoming.accept("callee")
+            response = await call.expect(200)
+            assert not response.has("Reason"), response
+            near = call.dialog(response)
+            near.ack()
+            await incoming.acknowledged()
+            world.record(near.call_id, final_status=200, note=f"503 from {by}; {reason}", rejected_by=None)
+            world.stirrup.wait_for_log(f"next hop {by}: 503 Not By You; {reason} (peer under-test, 1 times ")
+            await near.end(far)
+
+
 @scenario(modes=STIRRUP_MODES)
 async def rejections_pass_are_recorded_and_counted_in_the_log(mode, service):
     cases = ((403, "Stale Date", []), (428, "Use Identity Header", []), (436, "Bad Identity Info", []),

@@ -736,13 +736,61 @@ static void a_reason_is_noted_once_for_each_status_until_the_call_is_answered(vo
 	assert_int_equal(recorded.count, 1);
 }
 
-static void nothing_is_noted_of_a_hop_that_was_left(void **state)
+static void assert_noted(unsigned notes, const char *note)
+{
+	assert_int_equal(recorded.notes, notes);
+	assert_string_equal(recorded.note, note);
+	assert_int_equal(recorded.count, 0);
+}
+
+/* The caller never sees it, the record does. */
+static void what_leads_to_the_next_hop_is_noted(void **state)
+{
+	begin_invite(3);
+	assert_true(deliver(response_to(&to_hops.items[0], 503, "one", "Reason: STIR;cause=436\r\n")));
+	assert_int_equal(net_port(&last_to_hop()->to), 5082);
+	assert_noted(1, "503 from 198.51.100.7:5081; Reason: STIR;cause=436");
+	assert_true(deliver(response_to(&to_hops.items[0], 503, "one", "Reason: STIR;cause=436\r\n")));
+	assert_noted(1, "503 from 198.51.100.7:5081; Reason: STIR;cause=436");
+	respond(&to_hops.items[2], 503, "two");
+	assert_int_equal(net_port(&last_to_hop()->to), 5083);
+	assert_noted(1, "503 from 198.51.100.7:5081; Reason: STIR;cause=436");
+	respond(last_to_hop(), 200, "three");
+	assert_int_equal(recorded.count, 1);
+	assert_int_equal(recorded.status, 200);
+}
+
+static void what_a_hop_says_that_was_left_is_noted_once(void **state)
+{
+	size_t second;
+
+	begin_invite(2);
+	advance_ms(4100);
+	second = to_hops.count - 1;
+	assert_int_equal(net_port(&to_hops.items[second].to), 5082);
+	for (size_t i = 0; i < 2; i++) {
+		assert_true(deliver(response_to(&to_hops.items[0], 180, "one", "Reason: STIR;cause=436\r\n")));
+		assert_noted(1, "180 from 198.51.100.7:5081; Reason: STIR;cause=436");
+	}
+	for (size_t i = 0; i < 2; i++) {
+		assert_true(deliver(response_to(&to_hops.items[0], 438, "one", "")));
+		assert_noted(2, "438 from 198.51.100.7:5081");
+	}
+	respond(&to_hops.items[second], 486, "two");
+	assert_int_equal(recorded.count, 1);
+	assert_int_equal(recorded.status, 486);
+	assert_int_equal(recorded.notes, 2);
+}
+
+static void nothing_is_noted_of_a_call_that_has_ended(void **state)
 {
 	begin_invite(2);
 	advance_ms(4100);
-	assert_int_equal(net_port(&last_to_hop()->to), 5082);
-	assert_true(deliver(response_to(&to_hops.items[0], 180, "one", "Reason: STIR;cause=436\r\n")));
+	respond(last_to_hop(), 486, "two");
+	assert_int_equal(recorded.count, 1);
+	assert_true(deliver(response_to(&to_hops.items[0], 438, "one", "Reason: STIR;cause=438\r\n")));
 	assert_int_equal(recorded.notes, 0);
+	assert_int_equal(recorded.count, 1);
 }
 
 /* --- The next hop but one --- */
@@ -1280,7 +1328,9 @@ int main(void)
 		TEST(a_cancelled_call_of_a_silent_hop_ends_with_487),
 		TEST(a_cancelled_call_does_not_fail_over),
 		TEST(a_reason_is_noted_once_for_each_status_until_the_call_is_answered),
-		TEST(nothing_is_noted_of_a_hop_that_was_left),
+		TEST(what_leads_to_the_next_hop_is_noted),
+		TEST(what_a_hop_says_that_was_left_is_noted_once),
+		TEST(nothing_is_noted_of_a_call_that_has_ended),
 		TEST(a_503_leads_to_the_next_hop),
 		TEST(the_503_of_the_last_hop_passes),
 		TEST(a_repeated_503_of_a_hop_that_was_left_is_acknowledged),
