@@ -43,7 +43,8 @@ static bool translate(struct span call_id, struct span one_tag, struct span othe
 	if (!find_other_call_id(naming->worker, call_id, one_tag, other_tag, other) || !span_copy(text, sizeof text, *other))
 		return false;
 	*other = span_of(text);
-	return true;
+	/* Of one Call-ID on both legs nothing is to be written anew: another form of the same is a change, too. */
+	return other->length != call_id.length || memcmp(other->at, call_id.at, call_id.length) != 0;
 }
 
 static bool names_calls(enum header_kind kind)

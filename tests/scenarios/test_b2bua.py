@@ -303,6 +303,23 @@ async def a_replaces_passes_as_it_is_by_default():
 
 
 @in_mode("b2bua")
+async def what_names_a_call_keeps_its_form_by_default():
+    async with World("b2bua") as world:
+        near, far = await world.connect()
+        named = f"{near.call_id};to-tag={tag_of(near.remote)};from-tag={tag_of(near.local)}"
+        escaped = named.replace("@", "%40").replace(";", "%3b").replace("=", "%3d")
+        headers = [f"Refer-To: <sip:+13035550111@192.0.2.9?Replaces={escaped}&Require=replaces>",
+                   f"Target-Dialog  :   {near.call_id} ; local-tag=caller\r\n ;remote-tag=callee"]
+        for one, other in ((near, far), (far, near)):
+            sent = one.send("REFER", headers)
+            incoming = await other.expect("REFER")
+            world.check_request(sent.request, incoming.request)
+            incoming.respond(202)
+            await sent.expect(202)
+        await near.end(far)
+
+
+@in_mode("b2bua")
 async def a_call_back_to_the_callers_own_switch_gets_a_call_id_of_its_own():
     """It would take its own Call-ID for a loop."""
     async with World("b2bua", far_host=CALLER) as world:
