@@ -249,6 +249,14 @@ static bool ends_call(const struct relay *relay, const struct sip_head *response
 	return span_is(relay->method, "BYE") && (response->status == 481 || response->status == 408);
 }
 
+/* Of a request within the call: an answer that changes it, and no repeat of one, which may be older than what has changed
+ * since. */
+static bool is_news(const struct relay *relay, const struct sip_head *response)
+{
+	return (relay->state == RELAY_CALLING || relay->state == RELAY_PROCEEDING) && response->status >= 200 &&
+		(response->status < 300 || ends_call(relay, response));
+}
+
 void b2bua_edit_response(struct worker *worker, struct relay *relay, struct sip_edit *changes,
 	const struct sip_head *response, const struct sip_basics *basics)
 {
@@ -266,7 +274,6 @@ void b2bua_edit_response(struct worker *worker, struct relay *relay, struct sip_
 		edit_contact(relay, changes, response);
 	if (relay->kind == RELAY_B2BUA && response->status > 100 && response->status < 300 && basics->to_tag.length > 0)
 		take_dialog(worker, relay, response, basics);
-	else if (relay->kind == RELAY_B2BUA_WITHIN && response->status >= 200 &&
-		(response->status < 300 || ends_call(relay, response)))
+	else if (relay->kind == RELAY_B2BUA_WITHIN && is_news(relay, response))
 		change_dialog(worker, relay, response);
 }

@@ -258,6 +258,25 @@ async def a_changed_contact_in_the_answer_counts_too(mode, service):
         await near.end(far)
 
 
+@scenario(modes=STIRRUP_MODES)
+async def a_late_repeat_of_an_answer_does_not_bring_an_old_contact_back(mode, service):
+    async with World(mode, service) as world:
+        near, far = await world.connect()
+        for one, other, party in ((near, far, world.callee), (far, near, world.caller)):
+            sent = one.send("INVITE", ["Content-Type: application/sdp"], SDP)
+            incoming = await other.expect("INVITE")
+            incoming.respond(200, None, ["Content-Type: application/sdp"], SDP)
+            await sent.expect(200)
+            one.ack(sent)
+            await incoming.acknowledged()
+            await party.move()
+            await other.offer(one, "UPDATE")
+            incoming.send(incoming.sent[-1])
+            asked, _ = await one.ask(other, "INFO")
+            assert asked.by is party.here, asked
+        await near.end(far)
+
+
 @scenario()
 async def a_refused_reinvite_changes_nothing(mode, service):
     async with World(mode, service) as world:
