@@ -115,6 +115,25 @@ static void test_one_text_for_one_meaning(void **state)
 	assert_int_equal(accepted, 4);
 }
 
+static void test_takes_64_characters_and_no_other(void **state)
+{
+	static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+	for (size_t at = 0; at < 4; at++) {
+		for (int c = 0; c < 256; c++) {
+			const char *known = c == '\0' ? NULL : strchr(alphabet, c);
+			char text[] = "AAAA";
+			unsigned char out[3];
+			size_t length;
+
+			text[at] = (char)c;
+			assert_int_equal(base64url_decode(out, sizeof out, &length, (struct span){ text, 4 }), known != NULL);
+			if (known != NULL)
+				assert_int_equal(out[0] << 16 | out[1] << 8 | out[2], (known - alphabet) << (18 - 6 * at));
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -122,6 +141,7 @@ int main(void)
 		cmocka_unit_test(test_every_length_and_octet_comes_back),
 		cmocka_unit_test(test_refuses_what_is_not_canonical),
 		cmocka_unit_test(test_one_text_for_one_meaning),
+		cmocka_unit_test(test_takes_64_characters_and_no_other),
 	};
 
 	return cmocka_run_group_tests_name("base64url", tests, NULL, NULL);
