@@ -11,13 +11,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <openssl/sha.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
 
 #define MAGIC UINT64_C(0x31796c7065725453)
 /* A token has one set of places; nothing is ever moved, so a look-up costs the same however full the table
  * is. */
 #define PLACES_PER_SET 8
 #define KEY_BYTES 32
+#define DIGEST_BYTES 32
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
 /* Two words, each written by one atomic step. A token that was put here has no owner yet while the bits of
@@ -41,6 +43,8 @@ struct replay_table {
 	struct memory *memory;
 	size_t bytes;
 	size_t set_count;
+	EVP_MD *sha256;
+	EVP_MD_CTX *digest;
 };
 
 /* --- The memory --- */
@@ -94,26 +98,43 @@ static bool measure(int memory, size_t *bytes)
 	       (*bytes - sizeof(struct memory)) % (PLACES_PER_SET * sizeof(struct place)) == 0;
 }
 
+static bool map(struct replay_table *table, int memory)
+{
+	errno = EINVAL;
+	if (!measure(memory, &table->bytes))
+		return false;
+	table->memory = mmap(NULL, table->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
+	if (table->memory == MAP_FAILED) {
+		table->memory = NULL;
+		return false;
+	}
+	table->set_count = (table->bytes - sizeof(struct memory)) / (PLACES_PER_SET * sizeof(struct place));
+	errno = EINVAL;
+	return table->memory->magic == MAGIC;
+}
+
+/* Once: SHA256() of OpenSSL looks the algorithm up for each digest, which costs more than the digest. */
+static bool prepare_hash(struct replay_table *table)
+{
+	table->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+	table->digest = EVP_MD_CTX_new();
+	if (table->sha256 != NULL && table->digest != NULL)
+		return true;
+	ERR_clear_error();
+	errno = ENOMEM;
+	return false;
+}
+
 struct replay_table *replay_table_open(int memory)
 {
 	struct replay_table *table = calloc(1, sizeof *table);
+	int error;
 
-	if (table == NULL)
-		return NULL;
-	errno = EINVAL;
-	if (measure(memory, &table->bytes)) {
-		table->memory = mmap(NULL, table->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
-		if (table->memory != MAP_FAILED && table->memory->magic == MAGIC) {
-			table->set_count = (table->bytes - sizeof(struct memory)) /
-					   (PLACES_PER_SET * sizeof(struct place));
-			return table;
-		}
-		if (table->memory != MAP_FAILED) {
-			munmap(table->memory, table->bytes);
-			errno = EINVAL;
-		}
-	}
-	free(table);
+	if (table == NULL || (map(table, memory) && prepare_hash(table)))
+		return table;
+	error = errno;
+	replay_table_close(table);
+	errno = error;
 	return NULL;
 }
 
@@ -121,7 +142,10 @@ void replay_table_close(struct replay_table *table)
 {
 	if (table == NULL)
 		return;
-	munmap(table->memory, table->bytes);
+	EVP_MD_CTX_free(table->digest);
+	EVP_MD_free(table->sha256);
+	if (table->memory != NULL)
+		munmap(table->memory, table->bytes);
 	free(table);
 }
 
@@ -136,30 +160,37 @@ struct question {
 	uint64_t owner;
 };
 
-static void hash(const struct memory *memory, uint64_t words[4], struct span text)
+/* Nobody ever sees a digest, so that none can be lengthened: the key in front is enough. */
+static bool hash(struct replay_table *table, uint64_t words[4], struct span text)
 {
-	unsigned char keyed[KEY_BYTES + SHA256_DIGEST_LENGTH], digest[SHA256_DIGEST_LENGTH];
+	unsigned char digest[DIGEST_BYTES];
+	bool good = EVP_DigestInit_ex2(table->digest, table->sha256, NULL) == 1 &&
+		    EVP_DigestUpdate(table->digest, table->memory->key, KEY_BYTES) == 1 &&
+		    EVP_DigestUpdate(table->digest, text.at, text.length) == 1 &&
+		    EVP_DigestFinal_ex(table->digest, digest, NULL) == 1;
 
-	memcpy(keyed, memory->key, KEY_BYTES);
-	SHA256((const unsigned char *)text.at, text.length, keyed + KEY_BYTES);
-	SHA256(keyed, sizeof keyed, digest);
-	memcpy(words, digest, sizeof digest);
+	if (good)
+		memcpy(words, digest, sizeof digest);
+	else
+		ERR_clear_error();
+	return good;
 }
 
-static struct question question_of(
-	struct replay_table *table, const struct passport *passport, struct span call, int64_t window_s)
+static bool ask(struct question *question, struct replay_table *table, const struct passport *passport,
+	struct span call, int64_t window_s)
 {
 	uint64_t token[4], of_call[4];
 
-	hash(table->memory, token, passport_signed_bytes(passport));
-	hash(table->memory, of_call, call);
-	return (struct question){
+	if (!hash(table, token, passport_signed_bytes(passport)) || !hash(table, of_call, call))
+		return false;
+	*question = (struct question){
 		.set = &table->memory->places[token[0] % table->set_count * PLACES_PER_SET],
 		/* Neither a free place nor a void one looks like it. */
 		.holder =
 			(token[1] << 32 | UINT64_C(1) << 32) | (uint32_t)(passport_iat(passport) + window_s),
 		.owner = token[2] << CALL_BITS | of_call[0] >> (64 - CALL_BITS) | 1,
 	};
+	return true;
 }
 
 static bool holds(struct place *place, const struct question *question)
@@ -237,10 +268,12 @@ static bool find_owner(const struct question *question, struct candidate *candid
 enum replay_answer replay_check(struct replay_table *table, const struct passport *passport, struct span call,
 	int64_t window_s, int64_t now)
 {
-	struct question question = question_of(table, passport, call, window_s);
+	struct question question;
 	struct candidate candidate;
 	uint64_t owner;
 
+	if (!ask(&question, table, passport, call, window_s))
+		return REPLAY_FIRST;
 	for (int round = 0; round < ROUNDS; round++) {
 		if (find_owner(&question, &candidate, &owner))
 			return owner == question.owner ? REPLAY_FIRST : REPLAY_SEEN_FOR_OTHER_CALL;
