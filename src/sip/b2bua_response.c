@@ -12,7 +12,8 @@
 #include "stirrup/random_id.h"
 
 #define EARLY_MARGIN_S 60
-#define DIALOGS_PER_INVITE 32      /* forks: each tag that the far side thinks of makes one */
+#define EARLY_PER_INVITE 32        /* forks: each tag that the far side thinks of makes one */
+#define DIALOGS_PER_INVITE 64      /* with those that are made by their 2xx: who rings as one too many may still answer */
 #define SESSION_MARGIN_S 32        /* RFC 4028 section 10: what a late refresh is granted */
 
 static char made[MESSAGE_BYTES_MAX];
@@ -81,6 +82,8 @@ static bool make_dialog(struct worker *worker, const struct relay *relay, const 
 		.routes = leg_routes(callee_routes, sizeof callee_routes, values, count, true),
 		.listener = hash_of_listener(relay, relay->egress.listener),
 	};
+	if (dialog.callee.target.length == 0 && known != NULL)
+		dialog.callee.target = known->callee.target;
 	if (dialog.callee.target.length == 0) {
 		struct writer writer = writer_on(hop_uri, sizeof hop_uri);
 
@@ -119,7 +122,7 @@ static void take_dialog(struct worker *worker, struct relay *relay, const struct
 	if (is_confirmed(relay, &key))
 		return;
 	is_known = dialogs_find(worker->dialogs, &key, &known);
-	if (is_known ? known.confirmed : relay->dialogs == DIALOGS_PER_INVITE)
+	if (is_known ? known.confirmed : relay->dialogs >= (response->status < 200 ? EARLY_PER_INVITE : DIALOGS_PER_INVITE))
 		return;
 	relay->dialogs += !is_known;
 	relay->survives = make_dialog(worker, relay, response, basics, is_known ? &known : NULL);
@@ -162,8 +165,8 @@ static void change_dialog(struct worker *worker, const struct relay *relay, cons
 
 /* --- A call that nobody wants any more --- */
 
-static void put_farewell(struct writer *writer, const struct relay *relay, const struct sip_basics *basics, const char *method,
-	uint32_t cseq, struct span uri, struct span routes)
+static void put_farewell(struct writer *writer, const struct relay *relay, const struct egress *egress,
+	const struct sip_basics *basics, const char *method, uint32_t cseq, struct span uri, struct span routes)
 {
 	char branch[32];
 
@@ -172,7 +175,7 @@ static void put_farewell(struct writer *writer, const struct relay *relay, const
 	writer_text(writer, " ");
 	writer_span(writer, uri);
 	writer_text(writer, " SIP/2.0\r\nVia: ");
-	own_via_put(writer, relay->generation, &relay->egress, branch, NULL);
+	own_via_put(writer, relay->generation, egress, branch, NULL);
 	if (routes.length > 0) {
 		writer_text(writer, "\r\nRoute: ");
 		writer_span(writer, routes);
@@ -200,18 +203,22 @@ void b2bua_hang_up(struct worker *worker, const struct relay *relay, const struc
 	struct span route_set = leg_routes(routes, sizeof routes, values, count, true), rest = route_set;
 	struct span uri = leg_uri(sip_head_value(response, HEADER_CONTACT));
 	struct outgoing_target target;
+	struct egress egress;
 	struct name_addr first;
 
-	if (uri.length == 0 || !outgoing_target(worker, relay->generation, relay->peer,
-				       name_addr_next(&rest, &first) ? first.uri : uri, &target))
+	if (uri.length == 0 ||
+		!outgoing_target(worker, relay->generation, relay->peer,
+			name_addr_next(&rest, &first) ? first.uri : uri, &target) ||
+		!egress_find(&egress, relay->generation->config, target.transport, target.address.ss_family,
+			relay->egress.listener))
 		return;
 	for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++) {
 		struct writer writer = writer_on(made, sizeof made);
 
-		put_farewell(&writer, relay, basics, methods[i], basics->cseq + (uint32_t)i, uri, route_set);
+		put_farewell(&writer, relay, &egress, basics, methods[i], basics->cseq + (uint32_t)i, uri, route_set);
 		if (!writer.full)
-			egress_send(&relay->egress, worker->agent, &target.address, (struct span){ made, writer_length(&writer) },
-				NULL, NULL);
+			egress_send(&egress, worker->agent, &target.address, (struct span){ made, writer_length(&writer) }, NULL,
+				NULL);
 	}
 }
 

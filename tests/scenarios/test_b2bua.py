@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 
-from forwarding import CALLEE, CALLER, SECOND_HOP, World, in_mode
+from forwarding import CALLEE, CALLEE_MOVED, CALLER, SECOND_HOP, World, in_mode
 from harness import DEST, OWN, free_port, wait_until
 from parties import Party, Uri, tag_of
 
@@ -136,6 +136,52 @@ async def each_sides_route_set_is_honoured_and_its_change_ignored():
             answer = await sent.expect(200)
             assert not answer.has("Record-Route") or answer.items("Record-Route") == [f"<sip:new@{CALLEE}:1;lr>"]
         await far.end(near)
+
+
+@in_mode("b2bua")
+async def a_2xx_after_the_end_is_acknowledged_and_ended_where_its_contact_says():
+    """RFC 3261 section 13.3.1.4: nobody else will. By the transport of the Contact."""
+    async with World("b2bua") as world, Party(CALLEE_MOVED, transport="tcp") as other:
+        call, incoming = await world.ring()
+        incoming.respond(486)
+        await call.expect(486)
+        await incoming.acknowledged(None)
+        incoming.send(incoming.build(200, tag="late", contact=other.contact))
+        bye = await other.mail_of(call.request.call_id).get(lambda item: item.method == "BYE", 4, "BYE")
+        bye.respond(200, tag="late")
+        assert bye.request.tcp and bye.request.to_tag == "late" and bye.request.from_tag == call.request.from_tag, bye
+        assert bye.request.uri == other.contact_uri, bye
+        assert bye.request["Via"].startswith("SIP/2.0/TCP ") and bye.request.cseq == call.request.cseq + 1, bye
+        [ack] = other.stray_acks
+        assert ack.tcp and (ack.to_tag, ack.cseq) == ("late", call.request.cseq), ack
+        assert [item.status for item in call.responses.items] == [100], call.responses.items
+
+
+@in_mode("b2bua")
+async def who_rings_as_one_of_many_may_still_answer():
+    async with World("b2bua") as world:
+        call = world.caller.invite()
+        incoming = await world.callee.incoming()
+        for i in range(40):
+            incoming.respond(180, tag=f"t{i}")
+            await call.expect(180)
+        near, far = await world.answer(call, incoming, "t39")
+        await use(near, far)
+
+
+@in_mode("b2bua")
+async def a_contact_that_the_200_does_not_repeat_still_counts():
+    async with World("b2bua") as world:
+        call = world.caller.invite()
+        incoming = await world.callee.incoming()
+        await world.callee.move()
+        incoming.respond(183)
+        near = call.dialog(await call.expect(183))
+        incoming.respond(200, contact=False)
+        await call.expect(200)
+        near.ack()
+        assert (await incoming.acknowledged()).by is world.callee.here
+        await near.end(incoming.dialog())
 
 
 # ---- call_id = "new" ----
