@@ -19,7 +19,6 @@
 #define SOCKETS_MAX 64           /* listeners of one process, over all reloads */
 #define SOCKETS_WORKERS_MAX 64
 #define SOCKETS_DATAGRAMS_MAX 16 /* read at once */
-#define RELAY_BRANCH "z9hG4bKs"   /* begins the branches of what is sent with state; two hex digits of the worker follow */
 
 /* Whether source may speak to that listener of the current configuration. */
 typedef bool sockets_listed(const struct sockaddr *source, int listener);
@@ -43,12 +42,12 @@ const struct sockaddr_storage *sockets_address(int slot);
 /* Which worker has the calls of that Call-ID. */
 unsigned sockets_owner(struct span call_id);
 
-/* A response to what was sent with state has the number of the worker in its branch (relay.h): that one knows the request,
- * whatever way it came. False: it has none, or there is only one worker. */
-bool sockets_owner_by_branch(struct span message, unsigned *owner);
+/* A response to what was sent with state belongs to the worker that sent it, whatever way it came. True: to another one,
+ * which has it now, as if it had come there in a datagram. */
+bool sockets_hand_over_response(struct span message);
 
-/* Gives the message at hand to another worker, as if it had come there in a datagram. */
-void sockets_hand_over(unsigned worker, struct span message);
+/* Tells all other workers of the message at hand, which is answered here: see struct arrival. False: there are none. */
+bool sockets_tell_others(struct span message);
 
 /* Where to send other workers' datagrams. */
 void sockets_set_handover_write(unsigned worker, int fd);
@@ -67,6 +66,7 @@ struct arrival {
 	int slot;
 	int listener;            /* in the current configuration; -1: gone, or a stream that no listener explains */
 	bool stream;             /* TCP: answer on its connection */
+	bool told;               /* another worker has answered it: what it is about may be here */
 	struct sockaddr_storage source;
 	socklen_t source_length;
 };

@@ -9,6 +9,7 @@
 #include "stirrup/hops.h"
 #include "stirrup/sip_basics.h"
 #include "stirrup/sip_edit.h"
+#include "stirrup/steering.h"
 #include "worker_state.h"
 
 /* How the message is made that a hop gets, and what a response is made into. */

@@ -8,6 +8,7 @@
 #include <openssl/evp.h>
 
 #include "stirrup/base64url.h"
+#include "stirrup/steering.h"
 #include "stirrup/verdict.h"
 #include "stirrup/writer.h"
 
@@ -20,7 +21,6 @@ static_assert(VERDICT_COUNT <= 256 && VERDICT_SIGNED == 0, "verdicts fit into a 
 #define MAC_INPUT 512
 
 #define COOKIE "z9hG4bK" /* RFC 3261 section 8.1.1.7 */
-#define BRANCH_PREFIX COOKIE "f"
 #define BRANCH_HASH 8
 #define CALL_ID_PREFIX "st"
 
@@ -330,8 +330,8 @@ void seal_branch(const struct sealer *sealer, const struct seal_request *request
 	char *out = branch;
 
 	if (hash_transaction(sealer, request, transaction) && hash_loop(sealer, &sealer->keys[0], request, loop)) {
-		memcpy(out, BRANCH_PREFIX, strlen(BRANCH_PREFIX));
-		out = put_hex(out + strlen(BRANCH_PREFIX), transaction, BRANCH_HASH);
+		memcpy(out, FORWARD_BRANCH, strlen(FORWARD_BRANCH));
+		out = put_hex(out + strlen(FORWARD_BRANCH), transaction, BRANCH_HASH);
 		out = put_hex(out, loop, BRANCH_HASH);
 	}
 	*out = '\0';
@@ -339,11 +339,11 @@ void seal_branch(const struct sealer *sealer, const struct seal_request *request
 
 bool seal_is_loop(const struct sealer *sealer, const struct seal_request *request, const struct via *via)
 {
-	const size_t hash = strlen(BRANCH_PREFIX) + 2 * BRANCH_HASH, length = hash + 2 * BRANCH_HASH;
+	const size_t hash = strlen(FORWARD_BRANCH) + 2 * BRANCH_HASH, length = hash + 2 * BRANCH_HASH;
 	uint8_t loop[SIPHASH_BYTES];
 	char hex[2 * BRANCH_HASH];
 
-	if (via->branch.length != length || memcmp(via->branch.at, BRANCH_PREFIX, strlen(BRANCH_PREFIX)) != 0)
+	if (via->branch.length != length || memcmp(via->branch.at, FORWARD_BRANCH, strlen(FORWARD_BRANCH)) != 0)
 		return false;
 	for (size_t i = 0; i < sealer->count; i++) {
 		if (!hash_loop(sealer, &sealer->keys[i], request, loop))

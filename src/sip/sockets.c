@@ -18,6 +18,7 @@
 #include "stirrup/net.h"
 #include "stirrup/raw_answer.h"
 #include "stirrup/span.h"
+#include "stirrup/steering.h"
 
 #define DESCRIPTORS_MAX 4096
 #define DATAGRAM_MAX 65536
@@ -29,11 +30,13 @@ struct slot {
 	int listener;
 };
 
-/* What goes before a datagram that another worker received for us. */
+/* What goes before a datagram that another worker received for us. By its address: slots are numbered as listeners come, and
+ * a worker that was begun after a reload counts otherwise. */
 struct handover {
-	struct sockaddr_storage source;
+	struct sockaddr_storage source, listener;
 	socklen_t source_length;
-	int slot;
+	enum transport transport;
+	bool told;
 };
 
 /* What recvmmsg() fills. */
@@ -82,13 +85,17 @@ int sockets_add(const struct listener *listener, int fd)
 	return sockets.slot_count++;
 }
 
-int sockets_slot(const struct listener *listener)
+static int slot_at(enum transport transport, const struct sockaddr_storage *address)
 {
 	for (int i = 0; i < sockets.slot_count; i++)
-		if (sockets.slots[i].transport == listener->transport &&
-			net_same_endpoint(&sockets.slots[i].address, &listener->address))
+		if (sockets.slots[i].transport == transport && net_same_endpoint(&sockets.slots[i].address, address))
 			return i;
 	return -1;
+}
+
+int sockets_slot(const struct listener *listener)
+{
+	return slot_at(listener->transport, &listener->address);
 }
 
 void sockets_map(const struct config *config)
@@ -140,94 +147,60 @@ bool sockets_self_test(void)
 	return true;
 }
 
-/* --- Reading a datagram before Sofia sees it --- */
+/* --- Between workers --- */
 
-static bool is_call_id_line(const char *line, size_t length)
-{
-	size_t name;
-
-	if (length > 7 && strncasecmp(line, "call-id", 7) == 0)
-		name = 7;
-	else if (length > 1 && (line[0] == 'i' || line[0] == 'I'))
-		name = 1;
-	else
-		return false;
-	while (name < length && (line[name] == ' ' || line[name] == '\t'))
-		name++;
-	return name < length && line[name] == ':';
-}
-
-/* Counts the lines of the head and finds the value of its first Call-ID line. */
-static unsigned scan_head(const char *data, size_t length, struct span *call_id)
-{
-	unsigned lines = 0;
-	size_t at = 0;
-
-	*call_id = (struct span){ data, 0 };
-	while (at < length) {
-		const char *line = data + at;
-		const char *end = memchr(line, '\n', length - at);
-		size_t size = end == NULL ? length - at : (size_t)(end - line);
-
-		if (size == 0 || (size == 1 && line[0] == '\r'))
-			break;
-		if (call_id->length == 0 && is_call_id_line(line, size)) {
-			const char *colon = memchr(line, ':', size);
-
-			*call_id = span_trim((struct span){ colon + 1, size - (size_t)(colon + 1 - line) });
-		}
-		lines++;
-		at += size + 1;
-	}
-	return lines;
-}
-
-/* FNV-1a: any worker of any build must name the same owner. */
 unsigned sockets_owner(struct span call_id)
 {
-	uint32_t hash = 2166136261u;
-
-	if (sockets.workers <= 1 || call_id.length == 0)
-		return sockets.worker;
-	for (size_t i = 0; i < call_id.length; i++)
-		hash = (hash ^ (unsigned char)call_id.at[i]) * 16777619u;
-	return hash % sockets.workers;
+	return steering_by_call_id(call_id, sockets.workers);
 }
 
-bool sockets_owner_by_branch(struct span datagram, unsigned *owner)
+static bool is_other(unsigned worker)
 {
-	static const char mark[] = "branch=" RELAY_BRANCH;
-	size_t head = datagram.length < 2048 ? datagram.length : 2048;
-	const char *found;
-	char number[3] = "";
-
-	if (sockets.workers <= 1 || strncmp(datagram.at, "SIP/2.0 ", 8) != 0)
-		return false;
-	/* Ours is on top, so it is the first one. */
-	found = memmem(datagram.at, head, "branch=", 7);
-	if (found == NULL || (size_t)(datagram.at + head - found) < sizeof mark + 2 ||
-		memcmp(found, mark, sizeof mark - 1) != 0)
-		return false;
-	memcpy(number, found + sizeof mark - 1, 2);
-	*owner = (unsigned)strtoul(number, NULL, 16);
-	return *owner < sockets.workers;
+	return worker != sockets.worker && sockets.handover_write[worker] >= 0;
 }
 
-void sockets_hand_over(unsigned worker, struct span message_bytes)
+static void hand_over(unsigned worker, struct span message_bytes, bool told)
 {
+	const struct slot *slot = &sockets.slots[sockets.arrival.slot];
 	struct handover head = {
 		.source = sockets.arrival.source,
 		.source_length = sockets.arrival.source_length,
-		.slot = sockets.arrival.slot,
+		.listener = slot->address,
+		.transport = slot->transport,
+		.told = told,
 	};
 	struct iovec parts[2] = { { &head, sizeof head }, { (void *)(uintptr_t)message_bytes.at, message_bytes.length } };
 	struct msghdr message = { .msg_iov = parts, .msg_iovlen = 2 };
 	unsigned long suppressed;
 
-	if (sockets.handover_write[worker] >= 0 && sendmsg(sockets.handover_write[worker], &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 &&
+	if (sendmsg(sockets.handover_write[worker], &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 &&
 		log_allowed(&sockets.unsteered, &suppressed))
 		log_warning("worker %u does not keep up: its datagram is dropped (%lu more before)", worker, suppressed);
 }
+
+bool sockets_hand_over_response(struct span message)
+{
+	unsigned owner;
+
+	if (!steering_by_branch(message, sockets.workers, &owner) || !is_other(owner))
+		return false;
+	hand_over(owner, message, false);
+	return true;
+}
+
+bool sockets_tell_others(struct span message)
+{
+	bool told = false;
+
+	for (unsigned worker = 0; worker < sockets.workers; worker++)
+		if (is_other(worker)) {
+			hand_over(worker, message, true);
+			told = true;
+		}
+	return told;
+}
+
+/* --- Reading a datagram before Sofia sees it --- */
 
 static void log_stranger(int slot)
 {
@@ -272,8 +245,7 @@ static void refuse_oversized(int slot, struct span datagram)
 /* True when the datagram at hand is this worker's to parse. */
 static bool accept_datagram(int index, struct span datagram)
 {
-	struct span call_id;
-	unsigned owner;
+	struct steering steering;
 
 	if (!looks_like_sip(datagram))
 		return false;
@@ -281,24 +253,23 @@ static bool accept_datagram(int index, struct span datagram)
 		log_stranger(index);
 		return false;
 	}
-	if (scan_head(datagram.at, datagram.length, &call_id) > HEADER_LINES_MAX) {
+	steering_read(&steering, datagram, sockets.workers);
+	if (steering.lines > HEADER_LINES_MAX) {
 		refuse_oversized(index, datagram);
 		return false;
 	}
-	if (!sockets_owner_by_branch(datagram, &owner))
-		owner = sockets_owner(call_id);
-	if (owner != sockets.worker && sockets.handover_write[owner] >= 0) {
-		sockets_hand_over(owner, datagram);
-		return false;
-	}
-	return true;
+	if (steering.anyone || !is_other(steering.owner))
+		return true;
+	hand_over(steering.owner, datagram, false);
+	return false;
 }
 
-static void set_arrival(int slot, bool stream)
+static void set_arrival(int slot, bool stream, bool told)
 {
 	sockets.arrival.slot = slot;
 	sockets.arrival.listener = slot < 0 ? -1 : sockets.slots[slot].listener;
 	sockets.arrival.stream = stream;
+	sockets.arrival.told = told;
 }
 
 int sockets_fd(int slot)
@@ -333,7 +304,7 @@ void sockets_read(int slot, sockets_deliver *deliver, void *context)
 
 		sockets.arrival.source = batch->sources[i];
 		sockets.arrival.source_length = batch->messages[i].msg_hdr.msg_namelen;
-		set_arrival(slot, false);
+		set_arrival(slot, false, false);
 		if (accept_datagram(slot, datagram))
 			deliver(datagram, context);
 	}
@@ -349,12 +320,13 @@ void sockets_read_handed_over(int channel, sockets_deliver *deliver, void *conte
 	count = recvmmsg(channel, batch->messages, SOCKETS_DATAGRAMS_MAX, MSG_DONTWAIT, NULL);
 	for (int i = 0; i < count; i++) {
 		const struct handover *head = &batch->heads[i];
+		int slot = batch->messages[i].msg_len <= sizeof *head ? -1 : slot_at(head->transport, &head->listener);
 
-		if (batch->messages[i].msg_len <= sizeof *head || head->slot < 0 || head->slot >= sockets.slot_count)
+		if (slot < 0)
 			continue;
 		sockets.arrival.source = head->source;
 		sockets.arrival.source_length = head->source_length;
-		set_arrival(head->slot, false);
+		set_arrival(slot, false, head->told);
 		deliver((struct span){ batch->datagrams[i], batch->messages[i].msg_len - sizeof *head }, context);
 	}
 }
@@ -407,7 +379,7 @@ static issize_t next_of_stream(int s)
 	if (getpeername(s, (struct sockaddr *)&sockets.arrival.source, &length) != 0)
 		return 0;
 	sockets.arrival.source_length = length;
-	set_arrival(slot, true);
+	set_arrival(slot, true, false);
 	if (slot < 0 || !listed(slot, &sockets.arrival.source)) {
 		log_stranger(slot);
 		return 0;

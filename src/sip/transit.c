@@ -106,6 +106,16 @@ static void pass_ack(struct worker *worker, struct transit *transit)
 		forward_follow(worker, transit);
 }
 
+/* An INVITE that came by a connection is with the worker that reads it; its CANCEL need not come the same way. Nobody waits for
+ * what the others find: it is answered as if one of them had the INVITE, whose own answer is what counts (RFC 3261 section 9.1). */
+static bool tell_others(struct worker *worker, struct transit *transit)
+{
+	if (!sockets_arrival()->stream || !sockets_tell_others(transit->bytes))
+		return false;
+	transit_answer(worker, transit, 200, "OK");
+	return true;
+}
+
 /* False: its INVITE is not on its way, but waits here, or was answered here. */
 static bool pass_cancel(struct worker *worker, struct transit *transit)
 {
@@ -115,6 +125,8 @@ static bool pass_cancel(struct worker *worker, struct transit *transit)
 	}
 	if (waiting_calls_find(worker->waiting, &transit->digest) != NULL || is_our_answer(worker, transit))
 		return false;
+	if (tell_others(worker, transit))
+		return true;
 	if (forward_has_seal(worker, transit))
 		forward_within(worker, transit);
 	else if (transit->peer != NULL && transit->peer->mode == MODE_FORWARD)
@@ -122,6 +134,15 @@ static bool pass_cancel(struct worker *worker, struct transit *transit)
 	else
 		return false;
 	return true;
+}
+
+/* A CANCEL that another worker has answered. */
+static void be_told(struct worker *worker, const struct transit *transit)
+{
+	struct call *waiting = waiting_calls_find(worker->waiting, &transit->digest);
+
+	if (!relay_cancel(worker, &transit->digest) && waiting != NULL)
+		call_cancel(worker, waiting);
 }
 
 /* False: not for us to pass on. */
@@ -148,21 +169,26 @@ static void open_path(struct worker *worker, struct transit *transit, msg_t *mes
 	reply_path_open(&transit->path, worker->agent, message, &request, sockets_arrival());
 }
 
-static bool take_request(struct worker *worker, struct sip_head *head, const struct sip_basics *basics, msg_t *message)
+static bool take_request(struct worker *worker, struct span bytes, struct sip_head *head, const struct sip_basics *basics,
+	msg_t *message)
 {
 	const struct arrival *arrival = sockets_arrival();
 	const struct config *config = worker->generation->config;
 	struct transit transit = {
+		.bytes = bytes,
 		.head = head,
 		.basics = basics,
 		.listener = arrival->listener,
 		.peer = config_peer_for(config, (const struct sockaddr *)&arrival->source, arrival->listener),
 	};
-
 	bool taken;
 
 	if (!digest_of(worker, &transit))
 		return true;
+	if (arrival->told) {
+		be_told(worker, &transit);
+		return true;
+	}
 	open_path(worker, &transit, message);
 	taken = pass_request(worker, &transit);
 	reply_path_close(&transit.path);
@@ -194,19 +220,16 @@ static void take_response(struct worker *worker, const struct sip_head *head)
 		forward_response(worker, head, &basics);
 }
 
-bool transit_take(struct worker *worker, struct span bytes, msg_t *message)
+static bool take(struct worker *worker, struct span bytes, msg_t *message)
 {
 	static struct sip_head head;
 	struct sip_basics basics;
-	unsigned owner;
 
 	if (sockets_arrival()->listener < 0 || !sip_head_read(&head, bytes))
 		return false;
 	if (head.is_response) {
 		/* A next hop may answer by a connection that another worker has accepted. */
-		if (message != NULL && sockets_owner_by_branch(bytes, &owner) && owner != worker->index)
-			sockets_hand_over(owner, bytes);
-		else
+		if (message == NULL || !sockets_hand_over_response(bytes))
 			take_response(worker, &head);
 		if (message != NULL)
 			msg_destroy(message);
@@ -217,5 +240,11 @@ bool transit_take(struct worker *worker, struct span bytes, msg_t *message)
 		return false;
 	if (head.wrong_length || (message == NULL && !mark_via(&head, sockets_arrival())) || !sip_basics_read(&basics, &head))
 		return false;
-	return take_request(worker, &head, &basics, message);
+	return take_request(worker, bytes, &head, &basics, message);
+}
+
+bool transit_take(struct worker *worker, struct span bytes, msg_t *message)
+{
+	/* What we were told of is answered, whatever it is. */
+	return take(worker, bytes, message) || sockets_arrival()->told;
 }

@@ -7,6 +7,7 @@
 
 /* A request within a call, in our hands. Its topmost Via has been told where it came from. */
 struct transit {
+	struct span bytes;
 	const struct sip_head *head;
 	const struct sip_basics *basics;
 	int listener;             /* that it came by */

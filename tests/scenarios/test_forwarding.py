@@ -979,6 +979,52 @@ async def by_tcp(world, caller, i):
 
 
 @scenario(modes=STIRRUP_MODES, services=("sign",))
+async def a_cancel_by_another_connection_finds_its_invite(mode, service):
+    """Whichever worker reads that one."""
+    async with World(mode, service, near="tcp", workers=3) as world:
+        established = []
+        for _ in range(6):
+            call, incoming = await world.ring()
+            world.caller.connections.clear()
+            cancel = call.cancel()
+            (await world.callee.cancelled(incoming)).respond(200)
+            await cancel.expect(200)
+            incoming.respond(487)
+            await call.expect(487)
+            await incoming.acknowledged(None)
+            world.record(call.request.call_id, final_status=487)
+            # A re-INVITE, too.
+            near, far = await world.connect()
+            asking, offered = near.send("INVITE", body=SDP), await far.expect("INVITE")
+            offered.respond(100)
+            await asyncio.sleep(0.05)
+            world.caller.connections.clear()
+            cancel = asking.cancel()
+            (await world.callee.cancelled(offered)).respond(200)
+            await cancel.expect(200)
+            offered.respond(487)
+            await asking.expect(487)
+            established.append((near, far))
+        for near, far in established:
+            await near.end(far)
+
+
+@scenario(modes=STIRRUP_MODES, services=("sign",))
+async def a_cancel_by_another_connection_finds_an_invite_that_waits_for_its_signature(mode, service):
+    async with World(mode, service, near="tcp", workers=3) as world:
+        with world.signer_stopped():
+            for _ in range(6):
+                call = world.caller.invite()
+                await asyncio.sleep(0.05)
+                world.caller.connections.clear()
+                await call.cancel().expect(200)
+                await call.expect(487)
+        await world.callee.silence()
+        near, far = await world.connect()
+        await near.end(far)
+
+
+@scenario(modes=STIRRUP_MODES, services=("sign",))
 async def a_connection_that_was_closed_in_a_call_is_made_again(mode, service):
     async with World(mode, service, near="tcp", far="tcp") as world:
         call, incoming = await world.ring()

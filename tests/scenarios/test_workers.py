@@ -5,7 +5,7 @@ import signal
 import time
 from pathlib import Path
 
-from harness import Identity, Sipp, Stirrup, sipp, wait_until
+from harness import Client, Identity, Sipp, Stirrup, free_port, sipp, wait_until
 
 
 def ticks(pid):
@@ -62,6 +62,33 @@ def test_each_worker_outlives_the_others_death_under_load():
             os.kill(old, signal.SIGKILL)
             wait_until(lambda: stirrup.children().get(name) not in (None, old), 5, f"a new {name}")
         load.wait().assert_all(2000)
+
+
+def test_a_worker_that_was_begun_after_reloads_is_steered_to_all_the_same():
+    """It knows fewer listeners than the others have had."""
+    gone, port = free_port(), free_port()
+    with Stirrup(workers=3) as stirrup:
+        for listener in (gone, port):
+            stirrup.write_config(more_listeners=f', "udp:127.0.0.1:{listener}"')
+            stirrup.reload()
+            wait_until(lambda: all_answered(listener, 1), 5, "an answer at the new listener")
+        old = stirrup.child("worker 1")
+        os.kill(old, signal.SIGKILL)
+        wait_until(lambda: stirrup.children().get("worker 1") not in (None, old), 5, "a new worker 1")
+        wait_until(lambda: all_answered(port, 1), 5, "an answer")
+        assert all_answered(port, 40)
+        assert all_answered(stirrup.port, 40)
+
+
+def all_answered(port, calls):
+    """Once, each from a port of its own, by the port that was asked: the client is connected to it."""
+    for _ in range(calls):
+        with Client(port) as client:
+            client.send(client.request())
+            answer = client.receive(1.0)
+            if answer is None or not answer.has("Identity"):
+                return False
+    return True
 
 
 def test_workers_0_is_one_for_each_core():
