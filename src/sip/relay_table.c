@@ -9,6 +9,7 @@
 
 #define SLOT_US INT64_C(100000)
 #define SLOTS 512
+#define CHAIN_MAX 8 /* requests in a bucket, on average, when all places are taken: buckets lie scattered, and each costs a page */
 #define BYTES_MAX (512u << 20)
 #define TRIMMED_FROM 8192 /* requests at a time */
 
@@ -32,7 +33,7 @@ struct relays *relays_new(unsigned capacity)
 
 	if (relays == NULL)
 		return NULL;
-	while (buckets < capacity)
+	while (buckets < capacity / CHAIN_MAX)
 		buckets *= 2;
 	relays->by_id = calloc(buckets, sizeof *relays->by_id);
 	relays->by_digest = calloc(buckets, sizeof *relays->by_digest);
