@@ -409,6 +409,10 @@ static void take_provisional(struct worker *worker, struct relay *relay, const s
 	if (relay->state != RELAY_CALLING && relay->state != RELAY_PROCEEDING)
 		return;
 	relay->state = RELAY_PROCEEDING;
+	if (relay->is_invite && relay->hop + 1 == relay->hop_count) {
+		relay_shorten(relay);
+		relay_weigh(worker->relays, relay);
+	}
 	if (relay->is_invite && !relay->cancel_sent) {
 		relay->deadline_us = monotonic_us() + relay->peer->no_answer_s * INT64_C(1000000);
 		relay_arm(worker->relays, relay, relay->deadline_us);

@@ -1,6 +1,8 @@
 #include "relay_state.h"
 
+#include <assert.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "forward.h"
 #include "outgoing.h"
@@ -71,6 +73,7 @@ size_t relay_request(char *out, size_t size, const struct worker *worker, const 
 {
 	struct writer writer = writer_on(out, size);
 
+	assert(!relay->is_short);
 	put_head(worker, &writer, relay, NULL);
 	put_own_lines(&writer, relay);
 	writer_bytes(&writer, relay->rest, relay->rest_length);
@@ -79,25 +82,33 @@ size_t relay_request(char *out, size_t size, const struct worker *worker, const 
 	return writer.full ? 0 : writer_length(&writer);
 }
 
-size_t relay_follower(char *out, size_t size, const struct worker *worker, const struct relay *relay, const char *method,
-	struct span to)
+/* As a head of its own. NULL: it is none. */
+static const struct sip_head *read_rest(const struct relay *relay)
 {
 	static struct sip_head head;
 	static char text[MESSAGE_BYTES_MAX];
-	struct writer invite = writer_on(text, sizeof text), writer = writer_on(out, size);
-	struct sip_basics basics;
+	struct writer invite = writer_on(text, sizeof text);
 
 	writer_text(&invite, "INVITE sip:x SIP/2.0\r\nVia: SIP/2.0/UDP x\r\n");
 	writer_bytes(&invite, relay->rest, relay->rest_length);
-	if (invite.full || !sip_head_read(&head, (struct span){ text, writer_length(&invite) }) ||
-		!sip_basics_read(&basics, &head))
+	return !invite.full && sip_head_read(&head, (struct span){ text, writer_length(&invite) }) ? &head : NULL;
+}
+
+size_t relay_follower(char *out, size_t size, const struct worker *worker, const struct relay *relay, const char *method,
+	struct span to)
+{
+	const struct sip_head *head = read_rest(relay);
+	struct writer writer = writer_on(out, size);
+	struct sip_basics basics;
+
+	if (head == NULL || !sip_basics_read(&basics, head))
 		return 0;
 	put_head(worker, &writer, relay, method);
-	for (size_t i = 0; i < head.count; i++) {
-		enum header_kind kind = head.lines[i].kind;
+	for (size_t i = 0; i < head->count; i++) {
+		enum header_kind kind = head->lines[i].kind;
 
 		if (kind == HEADER_FROM || kind == HEADER_CALL_ID || kind == HEADER_ROUTE || (kind == HEADER_TO && to.length == 0))
-			writer_span(&writer, head.lines[i].line);
+			writer_span(&writer, head->lines[i].line);
 	}
 	if (to.length > 0) {
 		writer_text(&writer, "To: ");
@@ -110,6 +121,32 @@ size_t relay_follower(char *out, size_t size, const struct worker *worker, const
 	writer_text(&writer, method);
 	writer_text(&writer, "\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n");
 	return writer.full ? 0 : writer_length(&writer);
+}
+
+static bool is_repeated(enum header_kind kind)
+{
+	return kind == HEADER_FROM || kind == HEADER_TO || kind == HEADER_CALL_ID || kind == HEADER_CSEQ || kind == HEADER_ROUTE;
+}
+
+void relay_shorten(struct relay *relay)
+{
+	const struct sip_head *head = relay->rest == NULL || relay->is_short ? NULL : read_rest(relay);
+	struct writer writer;
+	char *shorter;
+
+	if (head == NULL)
+		return;
+	/* What it is read from is a copy. */
+	writer = writer_on(relay->rest, relay->rest_length);
+	for (size_t i = 0; i < head->count; i++)
+		if (is_repeated(head->lines[i].kind))
+			writer_span(&writer, head->lines[i].line);
+	writer_text(&writer, "\r\n");
+	relay->rest_length = writer_length(&writer);
+	relay->is_short = true;
+	shorter = realloc(relay->rest, relay->rest_length);
+	if (shorter != NULL)
+		relay->rest = shorter;
 }
 
 bool relay_owns(struct span branch)

@@ -76,6 +76,7 @@ struct relay {
 	struct egress_wait wait;
 	char *rest;                       /* what is sent, behind the lines that are our own; NULL: not needed any more */
 	size_t rest_length;
+	bool is_short;                    /* only the lines that a CANCEL or an ACK repeats: no hop gets the INVITE any more */
 	char *acknowledgement;            /* RELAY_FAILED: the ACK that the next hop gets */
 	size_t acknowledgement_length;
 
@@ -115,6 +116,8 @@ size_t relay_request(char *out, size_t size, const struct worker *worker, const 
  * response's; empty: the INVITE's. */
 size_t relay_follower(char *out, size_t size, const struct worker *worker, const struct relay *relay, const char *method,
 	struct span to);
+/* The INVITE will not be sent again, to no hop: keeps of it what relay_follower() needs. */
+void relay_shorten(struct relay *relay);
 
 /* --- What the modes make of it --- */
 
