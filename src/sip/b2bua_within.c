@@ -173,22 +173,31 @@ static bool is_of(struct worker *worker, const struct sip_basics *basics, struct
 
 enum belonging { BELONGS, BELONGS_TO_NOBODY, COMES_FROM_ELSEWHERE };
 
-/* A call that passes here twice is found by one Call-ID in both passages: then it is who speaks that tells. */
+typedef void make_key(struct dialog_key *key, struct span call_id, struct span one_tag, struct span other_tag);
+
+static enum belonging belongs(struct worker *worker, const struct sip_basics *basics, make_key *make, struct membership *of)
+{
+	make(&of->key, basics->call_id, basics->from_tag, basics->to_tag);
+	if (!is_of(worker, basics, of))
+		return BELONGS_TO_NOBODY;
+	return outgoing_may_speak(worker, of->peer, of->from_caller) ? BELONGS : COMES_FROM_ELSEWHERE;
+}
+
+/* A call that passes here twice is found by one Call-ID in both passages: then it is who speaks that tells. The switch between
+ * them, which is a caller's of the second, may be one of its callee's, too, by far_side; it is the first's callee then. */
 static enum belonging find_call(struct worker *worker, const struct sip_basics *basics, struct membership *of)
 {
-	static void (*const keys[])(struct dialog_key *, struct span, struct span, struct span) = { dialog_key,
-		dialog_key_of_callee };
-	enum belonging belonging = BELONGS_TO_NOBODY;
+	enum belonging by_caller = belongs(worker, basics, dialog_key, of), by_callee;
+	bool is_between = by_caller == BELONGS && !of->from_caller && outgoing_may_speak(worker, of->peer, true);
 
-	for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
-		keys[i](&of->key, basics->call_id, basics->from_tag, basics->to_tag);
-		if (!is_of(worker, basics, of))
-			continue;
-		if (outgoing_may_speak(worker, of->peer, of->from_caller))
-			return BELONGS;
-		belonging = COMES_FROM_ELSEWHERE;
-	}
-	return belonging;
+	if (by_caller == BELONGS && !is_between)
+		return BELONGS;
+	by_callee = belongs(worker, basics, dialog_key_of_callee, of);
+	if (by_callee == BELONGS)
+		return BELONGS;
+	if (is_between)
+		return belongs(worker, basics, dialog_key, of);
+	return by_caller == COMES_FROM_ELSEWHERE ? by_caller : by_callee;
 }
 
 bool b2bua_within(struct worker *worker, struct transit *transit)

@@ -69,13 +69,13 @@ class World:
 
     def __init__(self, mode, service="sign", *, near="udp", far="udp", near_host=CALLER, far_host=CALLEE, hop=None, hops=None,
                  peer="", workers=1, tokens=False, dialogs='store = "dialogs";', tolerant=False, user_parameters="", sip="",
-                 more_near=(), more_listeners="", more=PATIENT, before=None):
+                 more_near=(), more_peers="", more_listeners="", more=PATIENT, before=None):
         self.mode, self.service, self.near, self.far = mode, service, near, far
         self.near_host, self.far_host, self.peer, self.workers = near_host, far_host, peer, workers
         self.hop = f";transport={far}" if hop is None else hop
         self.hops, self.tokens, self.dialogs, self.tolerant = hops, tokens, dialogs, tolerant
         self.user_parameters, self.sip, self.more_near, self.more_listeners = user_parameters, sip, more_near, more_listeners
-        self.more, self.before = more, before
+        self.more_peers, self.more, self.before = more_peers, more, before
         self.inbound = self.stirrup = None
 
     async def __aenter__(self):
@@ -123,7 +123,8 @@ class World:
         near = [self.near_host, *self.more_near, *([CALLER_MOVED] if self.near_host == CALLER else [])]
         return {"under_test": PEERS.format(
             near=", ".join(f'"{address}"' for address in near), service=self.service, mode=self.mode, next_hop=next_hop,
-            customer='customer = "acme";' if self.service == "sign" else "", peer=self.peer), "dialogs": self.dialogs}
+            customer='customer = "acme";' if self.service == "sign" else "", peer=self.peer) + self.more_peers,
+            "dialogs": self.dialogs}
 
     def party(self, host, **options):
         """A further one, who speaks to the same server."""
