@@ -34,6 +34,8 @@ struct seal_request {
 	struct span call_id;
 	struct span from_tag;
 	uint32_t cseq;
+	struct span next_route;   /* within a call: the URI of the first Route that is not ours */
+	uint32_t routes;          /* and how many there are of these */
 };
 /* "z9hG4bKf" and two hashes: of the received branch (of all the above, where it is older than RFC 3261), and of what must
  * differ before a request may pass us again (RFC 5393 section 4.2). */

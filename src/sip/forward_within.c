@@ -86,6 +86,8 @@ void forward_within(struct worker *worker, struct transit *transit)
 
 	own_routes_read(&routes, worker, transit->head, transit->basics);
 	forward_seal_request(&sealed, transit->head, transit->basics);
+	sealed.next_route = routes.next;
+	sealed.routes = routes.others;
 	peer = own_route_read(worker, transit->basics, routes.seal, &route, &from_caller) ?
 		peer_of(worker, &route, from_caller) :
 		NULL;

@@ -74,6 +74,23 @@ static bool is_own_route(struct worker *worker, const struct sip_basics *basics,
 			seal_route_read(worker->sealer, *seal, basics->call_id, basics->to_tag, &unused)));
 }
 
+static void take_route(struct own_routes *routes, struct worker *worker, const struct sip_basics *basics, struct span item)
+{
+	struct sip_uri uri;
+	struct span seal;
+
+	if (routes->others > 0 || routes->own >= 2 || !is_own_route(worker, basics, item, &uri, &seal)) {
+		if (routes->others++ == 0)
+			routes->next = item;
+		return;
+	}
+	if (routes->own++ == 0) {
+		routes->seal = seal;
+		sip_uri_param(&uri, "f", &routes->from);
+	}
+	routes->leaves_by = listener_of(worker->generation, &uri);
+}
+
 void own_routes_read(struct own_routes *routes, struct worker *worker, const struct sip_head *request,
 	const struct sip_basics *basics)
 {
@@ -83,19 +100,13 @@ void own_routes_read(struct own_routes *routes, struct worker *worker, const str
 		struct span rest = request->lines[i].value;
 		struct name_addr item;
 
-		while (name_addr_next(&rest, &item)) {
-			struct sip_uri uri;
-			struct span seal;
-
-			if (routes->own >= 2 || !is_own_route(worker, basics, item.uri, &uri, &seal)) {
-				routes->next = item.uri;
-				return;
-			}
-			if (routes->own++ == 0) {
-				routes->seal = seal;
-				sip_uri_param(&uri, "f", &routes->from);
-			}
-			routes->leaves_by = listener_of(worker->generation, &uri);
+		while (name_addr_next(&rest, &item))
+			take_route(routes, worker, basics, item.uri);
+		/* What cannot be read cannot be passed over. */
+		if (rest.length > 0) {
+			if (routes->others++ == 0)
+				routes->next = rest;
+			return;
 		}
 	}
 }

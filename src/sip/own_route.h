@@ -24,7 +24,8 @@ struct own_routes {
 	struct span seal;         /* of the first one; empty: none */
 	struct span from;         /* of the first one: the encoded From of the caller; empty: none */
 	int leaves_by;            /* the listener that the last one names; -1: unknown */
-	struct span next;         /* the URI behind them; empty: none */
+	struct span next;         /* the URI behind them, or what cannot be read there; empty: none */
+	unsigned others;          /* how many are behind them, that one counted */
 };
 void own_routes_read(struct own_routes *routes, struct worker *worker, const struct sip_head *request,
 	const struct sip_basics *basics);

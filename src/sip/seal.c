@@ -310,6 +310,11 @@ static bool hash_loop(const struct sealer *sealer, const struct keys *keys, cons
 	add_text(&hash, request->call_id);
 	add_text(&hash, request->from_tag);
 	add_number(&hash, request->cseq);
+	/* What its Routes lead through us again has the same Request-URI each time. */
+	if (request->routes > 0) {
+		add_text(&hash, request->next_route);
+		add_number(&hash, request->routes);
+	}
 	return hash_end(&hash, out);
 }
 

@@ -8,7 +8,7 @@ import signal
 
 from forwarding import CALLEE, CALLER, STRANGER, World, in_mode
 from harness import DEST, free_port, is_alive
-from parties import Message, Party, Uri, build, uri_of, without_source
+from parties import Dialog, Message, Party, Uri, build, canonical, uri_of, without_source
 
 THIRD = "127.0.0.99"
 
@@ -345,6 +345,71 @@ async def a_call_that_comes_back_for_another_number_is_no_loop():
         incoming.respond(486)
         await call.expect(486)
         await incoming.acknowledged(None)
+
+
+class Between:
+    """A switch that has our next hop's place, and sends what comes through us a second time, the call for another number."""
+
+    def __init__(self, world, records_route):
+        self.party, self.us = world.callee, ("127.0.0.1", world.port, "udp")
+        self.route = f"<sip:switch@{self.party.host}:{self.party.port};lr>"
+        self.records_route = records_route
+
+    def send_on(self, request, start=None, routes=()):
+        lines = [line for name, _, line in request.lines if canonical(name) not in ("content-length", "max-forwards", "route")]
+        own = [f"Via: {self.party.via()}", f"Max-Forwards: {int(request['Max-Forwards']) - 1}"]
+        own += [f"Route: {route}" for route in request.items("Route")[1:]]
+        own += [f"Record-Route: {self.route}"] if self.records_route and not request.to_tag else []
+        return self.party.send(build(start or request.start, [*own, *lines], request.body), self.us)
+
+    def send_back(self, incoming, response):
+        lines = [line for name, _, line in response.lines if name != "Content-Length"]
+        lines.remove(next(line for line in lines if line.startswith("Via:")))
+        incoming.send(build(response.start, lines, response.body))
+
+    async def pass_on(self, request, call_id):
+        """Of a request within the call, if this switch is on its way."""
+        if not self.records_route:
+            return await request.expect(200)
+        incoming = await self.party.mail_of(call_id).get(lambda item: True, 4, request.request.start)
+        again = self.send_on(incoming.request)
+        self.send_back(incoming, await again.expect(200))
+        return await request.expect(200)
+
+
+async def through_twice(world, last, between):
+    """The same call by both passes; its requests have the same Request-URI on both."""
+    call = world.caller.invite()
+    first = await world.callee.incoming()
+    again = between.send_on(first.request, first.request.start.replace(DEST, "+13035550177"))
+    second = await world.callee.incoming()
+    second.respond(200, contact=last.contact)  # the last one's, who takes the calls from here
+    between.send_back(first, await again.expect(200))
+    second.repeaters["callee"].stop()
+    near = call.dialog(await call.expect(200))
+    far = Dialog(last, near.call_id, near.remote, near.local, 100, call.request.contact,
+                 second.request.items("Record-Route"), callee=True)
+    near.ack()
+    if between.records_route:
+        between.send_on(await second.acknowledged()).repeater.stop()
+    await asyncio.sleep(0.3)
+    assert [ack.call_id for ack in last.stray_acks] == [near.call_id], last.stray_acks
+    for one, other in ((near, last), (far, world.caller)):
+        for method in ("INFO", "BYE"):
+            sent = one.send(method)
+            passed = asyncio.ensure_future(between.pass_on(sent, near.call_id))
+            arrived = await other.mail_of(near.call_id).get(lambda item: True, 4, method)
+            assert arrived.method == method and not arrived.request.has("Route"), arrived
+            arrived.respond(200)
+            await passed
+
+
+@in_mode("forward")
+async def a_call_that_came_back_for_another_number_goes_on_as_any_other():
+    """RFC 5393 section 4.2.1: within a call the Request-URI does not change between the two passes, but its Routes do."""
+    for records_route in (True, False):
+        async with World("forward", more_near=[CALLEE], tolerant=True) as world, world.party("127.0.0.62", user=DEST) as last:
+            await through_twice(world, last, Between(world, records_route))
 
 
 # ---- nothing to lose ----

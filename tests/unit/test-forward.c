@@ -369,6 +369,36 @@ static void a_strict_router_is_treated_as_a_loose_one(void **state)
 	line_with(last(&to_hops), "Route: <sip:192.0.2.1:5080>\r\n");
 }
 
+/* Nobody can say where it would lead. */
+static void a_route_that_cannot_be_read_leads_nowhere(void **state)
+{
+	static const char *const routes[] = { "<sip:127.0.0.1:5080;lr;st=%s>, sip", "<sip:127.0.0.1:5080;lr;st=%s>\r\nRoute: <sip:a",
+		"<sip:127.0.0.1:5080;lr;st=%s>, , <sip:192.0.2.1:5080;lr>", "sip\r\nRoute: <sip:127.0.0.1:5080;lr;st=%s>" };
+	static char text[4096];
+	char seal[SEAL_ROUTE_SIZE];
+
+	forward_call();
+	take_seal(seal);
+	for (size_t i = 0; i < COUNT(routes); i++) {
+		struct writer writer = writer_on(text, sizeof text);
+		const char *hole = strstr(routes[i], "%s");
+
+		writer_text(&writer, "BYE sip:+12155551212@192.0.2.1:5070 SIP/2.0\r\n"
+				     "Via: SIP/2.0/UDP 198.51.100.7;branch=z9hG4bKcallee\r\nRoute: ");
+		writer_bytes(&writer, routes[i], (size_t)(hole - routes[i]));
+		writer_text(&writer, seal);
+		writer_text(&writer, hole + 2);
+		writer_text(&writer, "\r\nFrom: <sip:+12155550100@127.0.0.1>;tag=callee\r\n"
+				     "To: <sip:+12155551212@x>;tag=caller\r\nCall-ID: call-1\r\nCSeq: 1 BYE\r\n\r\n");
+		assert_true(writer_end(&writer));
+		come_from_callee();
+		assert_true(transit_take(&worker, span_of(text), NULL));
+		assert_int_equal(to_hops.count, 1);
+		assert_int_equal(to_senders.count, i + 1);
+		assert_memory_equal(last(&to_senders), "SIP/2.0 481 ", 12);
+	}
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -384,6 +414,7 @@ int main(void)
 		TEST(but_not_without_the_tag_of_the_call),
 		TEST(a_via_line_may_be_long),
 		TEST(a_strict_router_is_treated_as_a_loose_one),
+		TEST(a_route_that_cannot_be_read_leads_nowhere),
 	};
 
 	log_open("test-forward", LOG_LEVEL_ERROR);

@@ -60,8 +60,11 @@ struct request_text {
 
 static struct seal_request request_of(const struct request_text *text)
 {
-	return (struct seal_request){ via_of(text->via), span_of(text->uri), span_of(text->call_id), span_of(text->from_tag),
-		text->cseq };
+	return (struct seal_request){ .via = via_of(text->via),
+		.request_uri = span_of(text->uri),
+		.call_id = span_of(text->call_id),
+		.from_tag = span_of(text->from_tag),
+		.cseq = text->cseq };
 }
 
 #define VIA "SIP/2.0/UDP a.example:5062;branch=z9hG4bKx1"
@@ -185,6 +188,25 @@ static void knows_what_went_in_a_circle(void **state)
 		assert_int_equal(seal_is_loop(successor, &request, &via), cases[i].loop);
 		assert_false(seal_is_loop(stranger, &request, &via));
 	}
+}
+
+/* The Request-URI stays the same within a call (RFC 5393 section 4.2.1): its Routes say that it is on another leg of its way. */
+static void what_its_routes_lead_here_again_is_no_circle(void **state)
+{
+	struct seal_request request = request_of(&usual);
+	char branch[SEAL_BRANCH_SIZE];
+	struct via via = via_of("SIP/2.0/UDP us;branch=x");
+
+	request.next_route = span_of("sip:switch");
+	request.routes = 3;
+	seal_branch(sealer, &request, branch);
+	via.branch = span_of(branch);
+	assert_true(seal_is_loop(sealer, &request, &via));
+	request.routes = 1;
+	assert_false(seal_is_loop(sealer, &request, &via));
+	request.routes = 3;
+	request.next_route = span_of("sip:other");
+	assert_false(seal_is_loop(sealer, &request, &via));
 }
 
 static void no_other_branch_is_a_loop(void **state)
@@ -495,6 +517,7 @@ int main(void)
 		cmocka_unit_test(repeats_cancel_and_ack_get_the_branch_again),
 		cmocka_unit_test(other_transactions_get_other_branches),
 		cmocka_unit_test(knows_what_went_in_a_circle),
+		cmocka_unit_test(what_its_routes_lead_here_again_is_no_circle),
 		cmocka_unit_test(no_other_branch_is_a_loop),
 		cmocka_unit_test(a_via_seal_comes_back),
 		cmocka_unit_test(a_via_seal_is_good_in_its_place_only),
