@@ -33,8 +33,8 @@ static void new_call_id(struct worker *worker, const struct call *call, const st
 	while (sockets_owner(span_of(call_id)) != worker->index && salt < 1000);
 }
 
-static void edit_invite(struct worker *worker, const struct call_outcome *outcome, const struct sip_basics *basics,
-	struct span call_id)
+static void edit_invite(struct worker *worker, const struct peer *peer, const struct call_outcome *outcome,
+	const struct sip_basics *basics, struct span call_id)
 {
 	sip_edit_begin(&edit, &head);
 	sip_edit_drop_all(&edit, HEADER_VIA);
@@ -43,7 +43,7 @@ static void edit_invite(struct worker *worker, const struct call_outcome *outcom
 	sip_edit_drop_all(&edit, HEADER_CONTACT);
 	if (call_id.length > 0)
 		sip_edit_replace(&edit, sip_head_find(&head, HEADER_CALL_ID, 0), call_id);
-	named_calls_translate(&edit, worker, &head);
+	named_calls_translate(&edit, worker, &head, peer, true);
 	outgoing_max_forwards(&edit, basics);
 	outgoing_result(&edit, outcome);
 }
@@ -99,7 +99,7 @@ void b2bua_invite(struct worker *worker, struct call *call, const struct call_ou
 	plan.far_call_id = span_of(call_id);
 	plan.contact = sip_head_value(&head, HEADER_CONTACT);
 	plan.shows_contact = plan.contact.length > 0;
-	edit_invite(worker, outcome, &basics, plan.far_call_id);
+	edit_invite(worker, call->peer, outcome, &basics, plan.far_call_id);
 	memcpy(&plan.record, call->digest.bytes, sizeof plan.record);
 	switch (relay_begin(worker, &plan)) {
 	case RELAY_BEGUN:

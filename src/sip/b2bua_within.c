@@ -200,13 +200,19 @@ static enum belonging find_call(struct worker *worker, const struct sip_basics *
 	return by_caller == COMES_FROM_ELSEWHERE ? by_caller : by_callee;
 }
 
+/* A dialog is borrowed until the next one is looked for. */
+static bool translate_named_calls(struct worker *worker, const struct transit *transit, struct membership *of)
+{
+	if (!named_calls_any(transit->head))
+		return true;
+	named_calls_translate(&edit, worker, transit->head, of->peer, of->from_caller);
+	return dialogs_find(worker->dialogs, &of->key, &of->dialog);
+}
+
 bool b2bua_within(struct worker *worker, struct transit *transit)
 {
 	struct membership of;
 
-	/* First what looks for other calls: a dialog is borrowed until the next one is looked for. */
-	sip_edit_begin(&edit, transit->head);
-	named_calls_translate(&edit, worker, transit->head);
 	switch (find_call(worker, transit->basics, &of)) {
 	case BELONGS_TO_NOBODY:
 		return false;
@@ -214,8 +220,11 @@ bool b2bua_within(struct worker *worker, struct transit *transit)
 		transit_drop(worker, "a request within a call from where none of that side can come");
 		break;
 	case BELONGS:
+		sip_edit_begin(&edit, transit->head);
 		if (transit->basics->max_forwards == 0)
 			transit_answer(worker, transit, 483, "Too Many Hops");
+		else if (!translate_named_calls(worker, transit, &of))
+			return false;
 		else
 			send_within(worker, transit, &of.dialog, of.from_caller, &of.key);
 		break;

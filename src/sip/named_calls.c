@@ -9,27 +9,40 @@
 
 struct naming {
 	struct worker *worker;
+	const struct peer *peer; /* and which side of its calls the message comes from */
+	bool from_caller;
 	unsigned left; /* a message may be nothing but Call-IDs: after so many they pass as they are */
 };
 
-static bool find_other_call_id(struct worker *worker, struct span call_id, struct span one_tag, struct span other_tag,
-	struct span *other)
+/* The call that the caller's side, or the callee's, knows by that Call-ID; *other is what it is called on the other one. */
+static bool find_known(const struct naming *naming, bool by_caller, const struct dialog_key *key, struct span *other,
+	bool *is_the_peers)
 {
-	struct dialog_key key;
 	struct dialog dialog;
 
-	if (one_tag.length == 0 && other_tag.length == 0)
-		return dialogs_other_call_id(worker->dialogs, call_id, other);
-	dialog_key_of_callee(&key, call_id, one_tag, other_tag);
-	if (dialogs_find(worker->dialogs, &key, &dialog)) {
-		*other = dialog.caller.call_id;
-		return true;
-	}
-	dialog_key(&key, call_id, one_tag, other_tag);
-	if (!dialogs_find(worker->dialogs, &key, &dialog))
+	if (!dialogs_find(naming->worker->dialogs, key, &dialog))
 		return false;
-	*other = dialog.callee.call_id;
+	*other = by_caller ? dialog.callee.call_id : dialog.caller.call_id;
+	*is_the_peers = dialog.peer == naming->peer->hash;
 	return true;
+}
+
+/* Of a call that passes here twice the switch in the middle knows both passages by one Call-ID: it means the one that leads to
+ * where its message goes. Else a Call-ID of our own, which is a callee's, comes first. */
+static bool find_other_call_id(const struct naming *naming, struct span call_id, struct span one_tag, struct span other_tag,
+	struct span *other)
+{
+	struct dialog_key of_caller, of_callee;
+	bool is_the_peers;
+
+	if (one_tag.length == 0 && other_tag.length == 0)
+		return dialogs_other_call_id(naming->worker->dialogs, call_id, other);
+	dialog_key(&of_caller, call_id, one_tag, other_tag);
+	dialog_key_of_callee(&of_callee, call_id, one_tag, other_tag);
+	if (naming->from_caller && find_known(naming, true, &of_caller, other, &is_the_peers) && is_the_peers)
+		return true;
+	return find_known(naming, false, &of_callee, other, &is_the_peers) ||
+		find_known(naming, true, &of_caller, other, &is_the_peers);
 }
 
 static bool translate(struct span call_id, struct span one_tag, struct span other_tag, struct span *other, void *context)
@@ -40,7 +53,7 @@ static bool translate(struct span call_id, struct span one_tag, struct span othe
 	if (naming->left == 0)
 		return false;
 	naming->left--;
-	if (!find_other_call_id(naming->worker, call_id, one_tag, other_tag, other) || !span_copy(text, sizeof text, *other))
+	if (!find_other_call_id(naming, call_id, one_tag, other_tag, other) || !span_copy(text, sizeof text, *other))
 		return false;
 	*other = span_of(text);
 	/* Of one Call-ID on both legs nothing is to be written anew: another form of the same is a change, too. */
@@ -53,9 +66,18 @@ static bool names_calls(enum header_kind kind)
 		kind == HEADER_REFER_TO;
 }
 
-void named_calls_translate(struct sip_edit *edit, struct worker *worker, const struct sip_head *message)
+bool named_calls_any(const struct sip_head *message)
 {
-	struct naming naming = { worker, NAMED_CALLS_MAX };
+	for (size_t i = 0; i < message->count; i++)
+		if (names_calls(message->lines[i].kind))
+			return true;
+	return false;
+}
+
+void named_calls_translate(struct sip_edit *edit, struct worker *worker, const struct sip_head *message,
+	const struct peer *peer, bool from_caller)
+{
+	struct naming naming = { worker, peer, from_caller, NAMED_CALLS_MAX };
 	char text[2048];
 
 	for (size_t i = 0; i < message->count; i++) {

@@ -5,7 +5,11 @@
 #include "stirrup/sip_edit.h"
 #include "worker_state.h"
 
-/* Puts in the Call-IDs by which the other side knows them. What is no call of ours stays as it is. */
-void named_calls_translate(struct sip_edit *edit, struct worker *worker, const struct sip_head *message);
+bool named_calls_any(const struct sip_head *message);
+
+/* Puts in the Call-IDs by which the side knows them that the message goes to: the callee's side of the peer's calls where it
+ * comes from the caller's, and the other way round. What is no call of ours stays as it is. */
+void named_calls_translate(struct sip_edit *edit, struct worker *worker, const struct sip_head *message,
+	const struct peer *peer, bool from_caller);
 
 #endif

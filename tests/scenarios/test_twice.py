@@ -208,3 +208,28 @@ async def a_circle_through_two_peers_comes_to_an_end(mode, service):
             call = passing.caller.invite()
             assert (await call.final(20)).status == status
             passing.world.record(call.request.call_id, final_status=status)
+
+
+@scenario(modes=("b2bua",), services=("sign",))
+async def a_call_that_passes_twice_is_named_as_each_side_knows_it(mode, service):
+    async with twice(service, "new", "new") as passing:
+        await passing.connect()
+        for one, other in passing.passages:
+            for near, far in ((one, other), (other, one)):
+                sent = near.send("REFER", ["Refer-To: <sip:x@192.0.2.1>", f"Target-Dialog: {near.call_id};"
+                                           f"local-tag={tag_of(near.local)};remote-tag={tag_of(near.remote)}"])
+                arrived = await far.expect("REFER")
+                assert arrived.request["Target-Dialog"] == (f"{far.call_id};local-tag={tag_of(near.local)};"
+                                                            f"remote-tag={tag_of(near.remote)}"), arrived
+                arrived.respond(202)
+                await sent.expect(202)
+        for caller, callee, (near, far) in ((passing.caller, passing.switch, passing.passages[0]),
+                                            (passing.switch, passing.third, passing.passages[1])):
+            tags = f";to-tag={passing.tag};from-tag=caller"
+            call = caller.invite(headers=[f"Replaces: {near.call_id}{tags}"])
+            incoming = await callee.incoming()
+            assert incoming.request["Replaces"] == far.call_id + tags, incoming
+            incoming.respond(486)
+            await call.expect(486)
+            await incoming.acknowledged(None)
+        await passing.end_from("caller")
