@@ -19,7 +19,8 @@
 #define SEAL_VERDICTS_MAX 4
 
 struct sealer;
-/* previous: the secret before this one, still accepted where something is read, never used to write; NULL: none. NULL when out
+/* previous: the secret before this one, still accepted where something is read, never used to write but in
+ * seal_previous_branch(); NULL: none. NULL when out
  * of memory. Nothing is written, an empty string, where OpenSSL fails. */
 struct sealer *sealer_new(const uint8_t secret[CHILD_SECRET_BYTES], const uint8_t *previous);
 void sealer_free(struct sealer *sealer); /* NULL is fine */
@@ -40,6 +41,8 @@ struct seal_request {
 /* "z9hG4bKf" and two hashes: of the received branch (of all the above, where it is older than RFC 3261), and of what must
  * differ before a request may pass us again (RFC 5393 section 4.2). */
 void seal_branch(const struct sealer *sealer, const struct seal_request *request, char branch[SEAL_BRANCH_SIZE]);
+/* The one that an INVITE got while the previous secret was in use. False: there is no previous one. */
+bool seal_previous_branch(const struct sealer *sealer, const struct seal_request *request, char branch[SEAL_BRANCH_SIZE]);
 
 /* Whether a Via that the request brings along is of ours and of this very request: it has gone in a circle. */
 bool seal_is_loop(const struct sealer *sealer, const struct seal_request *request, const struct via *via);
@@ -50,6 +53,7 @@ bool seal_is_loop(const struct sealer *sealer, const struct seal_request *reques
 #define SEAL_FROM_BRACKETED 2 /* and <> of ours around its URI */
 #define SEAL_SEVERAL 4        /* the request had several Identity header fields */
 #define SEAL_INITIAL 8        /* an INVITE that begins a call: its final response ends the record */
+#define SEAL_GUESSED 16       /* sent on the chance that its INVITE went there, and so: a failure says that it did not */
 
 struct seal_via {
 	uint16_t listener;        /* hash of the listener that the request came by: seal_hash() of its text */

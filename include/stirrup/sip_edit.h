@@ -36,6 +36,8 @@ void sip_edit_replace(struct sip_edit *edit, size_t line, struct span value);
 /* A further line: right behind the start line, in the order of the calls; behind the last header line. */
 void sip_edit_prepend(struct sip_edit *edit, const char *name, struct span value);
 void sip_edit_append(struct sip_edit *edit, const char *name, struct span value);
+/* Nothing is prepended: the message leaves once more, under other lines. */
+void sip_edit_take_back(struct sip_edit *edit);
 /* Further whole lines, with their line ends. */
 void sip_edit_prepend_lines(struct sip_edit *edit, struct span lines);
 void sip_edit_append_lines(struct sip_edit *edit, struct span lines);

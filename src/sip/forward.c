@@ -156,6 +156,7 @@ static void send_invite(struct worker *worker, struct call *call, const struct c
 
 	egress_find(&egress, generation->config, hop->transport, hop->address.ss_family, call->listener);
 	fill_seal(&fields, call, outcome);
+	seal_branch(worker->sealer, sealed, branch);
 	own_via_add(&edit, worker, generation, &egress, sealed, &fields, outcome->stamps, outcome->identity, branch);
 	write_route_seal(worker, &fields, call, outcome, basics, params);
 	own_route_add(&edit, generation, &egress, call->listener, params);
@@ -253,15 +254,16 @@ void forward_invite(struct worker *worker, struct call *call, const struct call_
 /* --- CANCEL, and the ACK of a failure: to where their INVITE went (RFC 3261 section 16.11) --- */
 
 static void send_follower(struct worker *worker, const struct transit *transit, const struct seal_request *sealed,
-	const struct forwarded *forwarded)
+	const struct forwarded *forwarded, const char *branch, uint8_t flags)
 {
 	const struct generation *generation = worker->generation;
 	struct seal_via fields = {
 		.listener = generation->config->listeners[transit->listener].hash,
 		.peer = transit->peer->hash,
+		.flags = flags,
 	};
 	struct hop hop = { 0 };
-	char branch[SEAL_BRANCH_SIZE], uri[2048];
+	char uri[2048];
 	struct span message;
 
 	net_text(hop.text, (const struct sockaddr *)&forwarded->to);
@@ -276,6 +278,7 @@ static void send_follower(struct worker *worker, const struct transit *transit, 
 		egress_send(&forwarded->egress, worker->agent, &forwarded->to, message, NULL, NULL);
 }
 
+/* It was this process that forwarded the INVITE. */
 static bool is_remembered(struct worker *worker, const struct transit *transit, struct forwarded *forwarded)
 {
 	struct span entry, message;
@@ -284,35 +287,50 @@ static bool is_remembered(struct worker *worker, const struct transit *transit, 
 		egress_find_again(&forwarded->egress, worker->generation->config);
 }
 
-/* other NULL: the hop that the INVITE went to, as long as the state of the hops is the same. */
-static void follow_to(struct worker *worker, const struct transit *transit, const struct seal_request *sealed,
-	const struct next_hop *other)
+/* other NULL: the hop that the INVITE went to, as long as the state of the hops is the same. False: there is no way there. */
+static bool find_place(struct worker *worker, const struct transit *transit, const struct next_hop *other,
+	struct forwarded *place)
 {
-	struct forwarded forwarded;
 	struct hop hops[HOPS_CHOSEN_MAX];
 
-	if (outgoing_hops(worker, worker->generation, transit->peer, other, transit->basics->call_id, hops) == 0 ||
-		!egress_find(&forwarded.egress, worker->generation->config, hops[0].transport, hops[0].address.ss_family,
-			transit->listener))
-		return;
-	forwarded.to = hops[0].address;
-	send_follower(worker, transit, sealed, &forwarded);
+	if (outgoing_hops(worker, worker->generation, transit->peer, other, transit->basics->call_id, hops) == 0)
+		return false;
+	place->to = hops[0].address;
+	return egress_find(&place->egress, worker->generation->config, hops[0].transport, hops[0].address.ss_family,
+		transit->listener);
 }
 
-/* Where nothing is remembered, also to each place that a rule could have sent the INVITE to: who does not know it says so. */
+static void send_by_all_branches(struct worker *worker, const struct transit *transit, const struct seal_request *sealed,
+	const struct forwarded *place, bool is_last)
+{
+	char branches[OWN_BRANCHES_MAX][SEAL_BRANCH_SIZE];
+	size_t count = own_via_branches(worker, sealed, transit->head->method, branches);
+
+	for (size_t i = 0; i < count; i++)
+		send_follower(worker, transit, sealed, place, branches[i], is_last && i + 1 == count ? 0 : SEAL_GUESSED);
+}
+
+/* Where nothing is remembered, to each place that a rule could have sent the INVITE to, and as what it can have gone there: who
+ * does not know it says so. The caller hears it from the last one only. */
 static void follow(struct worker *worker, const struct transit *transit, const struct seal_request *sealed)
 {
 	const struct peer *peer = transit->peer;
-	struct forwarded forwarded;
+	struct forwarded place, other;
+	char branch[SEAL_BRANCH_SIZE];
+	bool found;
 
-	if (is_remembered(worker, transit, &forwarded)) {
-		send_follower(worker, transit, sealed, &forwarded);
+	if (is_remembered(worker, transit, &place)) {
+		seal_branch(worker->sealer, sealed, branch);
+		send_follower(worker, transit, sealed, &place, branch, 0);
 		return;
 	}
-	follow_to(worker, transit, sealed, NULL);
+	found = find_place(worker, transit, NULL, &place);
 	for (size_t i = 0; i < peer->treatment_count; i++)
-		if (peer->treatment[i].hop != NULL)
-			follow_to(worker, transit, sealed, peer->treatment[i].hop);
+		if (peer->treatment[i].hop != NULL && find_place(worker, transit, peer->treatment[i].hop, &other) &&
+			!(found && net_same_endpoint(&other.to, &place.to)))
+			send_by_all_branches(worker, transit, sealed, &other, false);
+	if (found)
+		send_by_all_branches(worker, transit, sealed, &place, true);
 }
 
 void forward_follow(struct worker *worker, struct transit *transit)

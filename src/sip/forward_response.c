@@ -82,6 +82,8 @@ void forward_response(struct worker *worker, const struct sip_head *response, co
 		transit_drop(worker, "a response that answers nothing of ours");
 		return;
 	}
+	if ((fields.flags & SEAL_GUESSED) != 0 && response->status >= 300)
+		return;
 	sip_edit_begin(&edit, response);
 	sip_edit_drop_first(&edit, HEADER_VIA, 1);
 	watch_edit(&edit, response, own_via_mark(&basics->via));

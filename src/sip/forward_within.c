@@ -28,12 +28,17 @@ static void send_within(struct worker *worker, const struct transit *transit, co
 		.peer = route->peer,
 		.customer = route->customer,
 	};
-	char branch[SEAL_BRANCH_SIZE];
+	char branches[OWN_BRANCHES_MAX][SEAL_BRANCH_SIZE];
+	size_t count = own_via_branches(worker, sealed, transit->head->method, branches);
 	struct span message;
 
-	own_via_add(&edit, worker, generation, egress, sealed, &fields, NULL, (struct span){ "", 0 }, branch);
-	if (sip_edit_write(&edit, made, sizeof made, &message))
-		egress_send(egress, worker->agent, &target->address, message, NULL, NULL);
+	for (size_t i = 0; i < count; i++) {
+		fields.flags = i + 1 < count ? SEAL_GUESSED : 0;
+		sip_edit_take_back(&edit);
+		own_via_add(&edit, worker, generation, egress, sealed, &fields, NULL, (struct span){ "", 0 }, branches[i]);
+		if (sip_edit_write(&edit, made, sizeof made, &message))
+			egress_send(egress, worker->agent, &target->address, message, NULL, NULL);
+	}
 }
 
 static void send_within_stateful(struct worker *worker, struct transit *transit, const struct peer *peer,

@@ -82,16 +82,29 @@ static bool read_encoded(char *out, size_t size, struct span text)
 	return length > 0;
 }
 
-void own_via_add(struct sip_edit *edit, struct worker *worker, const struct generation *generation, const struct egress *egress,
-	const struct seal_request *sealed, const struct seal_via *fields, const struct stamps *stamps,
-	struct span identity, char branch[SEAL_BRANCH_SIZE])
+size_t own_via_branches(const struct worker *worker, const struct seal_request *sealed, struct span method,
+	char branches[OWN_BRANCHES_MAX][SEAL_BRANCH_SIZE])
 {
-	struct seal_via_bound bound = { .next = sealed->via, .call_id = sealed->call_id, .cseq = sealed->cseq };
+	bool follows = span_is(method, "CANCEL") || span_is(method, "ACK");
+	size_t count = follows && seal_previous_branch(worker->sealer, sealed, branches[0]) ? 1 : 0;
+
+	seal_branch(worker->sealer, sealed, branches[count]);
+	return count + 1;
+}
+
+void own_via_add(struct sip_edit *edit, const struct worker *worker, const struct generation *generation,
+	const struct egress *egress, const struct seal_request *sealed, const struct seal_via *fields,
+	const struct stamps *stamps, struct span identity, const char *branch)
+{
+	struct seal_via_bound bound = {
+		.branch = span_of(branch),
+		.next = sealed->via,
+		.call_id = sealed->call_id,
+		.cseq = sealed->cseq,
+	};
 	char seal[SEAL_VIA_SIZE], text[2048];
 	struct writer writer = writer_on(text, sizeof text);
 
-	seal_branch(worker->sealer, sealed, branch);
-	bound.branch = span_of(branch);
 	seal_via_write(worker->sealer, fields, &bound, seal);
 	own_via_put(&writer, generation, egress, branch, seal);
 	if (stamps != NULL && (fields->flags & SEAL_SEVERAL) != 0)

@@ -12,11 +12,17 @@
 void own_via_put(struct writer *writer, const struct generation *generation, const struct egress *egress, const char *branch,
 	const char *seal);
 
-/* Our Via goes on top of a request that is forwarded without state: the branch by the request, the seal with what its
- * responses have to bring back. stamps NULL, identity empty: none. */
-void own_via_add(struct sip_edit *edit, struct worker *worker, const struct generation *generation, const struct egress *egress,
-	const struct seal_request *sealed, const struct seal_via *fields, const struct stamps *stamps, struct span identity,
-	char branch[SEAL_BRANCH_SIZE]);
+#define OWN_BRANCHES_MAX 2
+/* The branches that a request leaves with, the most likely one last: of a CANCEL or an ACK those that its INVITE can have had,
+ * under the previous secret, too. Returns their number. */
+size_t own_via_branches(const struct worker *worker, const struct seal_request *sealed, struct span method,
+	char branches[OWN_BRANCHES_MAX][SEAL_BRANCH_SIZE]);
+
+/* Our Via goes on top of a request that is forwarded without state: its branch, and the seal with what its responses have to
+ * bring back. stamps NULL, identity empty: none. */
+void own_via_add(struct sip_edit *edit, const struct worker *worker, const struct generation *generation,
+	const struct egress *egress, const struct seal_request *sealed, const struct seal_via *fields,
+	const struct stamps *stamps, struct span identity, const char *branch);
 
 /* A text of ours for the way back, as a parameter that nothing has to be escaped in: name is ";x=". One that is too long does
  * not travel. */

@@ -281,11 +281,12 @@ static bool has_cookie(struct span branch)
 
 /* received and rport are left out: what the transport adds to a repeat need not be what it added before. The To tag is: an ACK
  * has one where its INVITE has none. */
-static bool hash_transaction(const struct sealer *sealer, const struct seal_request *request, uint8_t out[SIPHASH_BYTES])
+static bool hash_transaction(const struct sealer *sealer, const struct keys *keys, const struct seal_request *request,
+	uint8_t out[SIPHASH_BYTES])
 {
 	struct hash hash;
 
-	hash_begin(&hash, sealer, &sealer->keys[0], FOR_TRANSACTION);
+	hash_begin(&hash, sealer, keys, FOR_TRANSACTION);
 	/* RFC 3261 section 17.2.3: a branch is unique at its sender. */
 	add_text(&hash, request->via.branch);
 	add_host(&hash, request->via.host);
@@ -329,17 +330,31 @@ static char *put_hex(char *out, const uint8_t *bytes, size_t count)
 	return out;
 }
 
-void seal_branch(const struct sealer *sealer, const struct seal_request *request, char branch[SEAL_BRANCH_SIZE])
+static void write_branch(const struct sealer *sealer, const struct keys *keys, const struct seal_request *request,
+	char branch[SEAL_BRANCH_SIZE])
 {
 	uint8_t transaction[SIPHASH_BYTES], loop[SIPHASH_BYTES];
 	char *out = branch;
 
-	if (hash_transaction(sealer, request, transaction) && hash_loop(sealer, &sealer->keys[0], request, loop)) {
+	if (hash_transaction(sealer, keys, request, transaction) && hash_loop(sealer, keys, request, loop)) {
 		memcpy(out, FORWARD_BRANCH, strlen(FORWARD_BRANCH));
 		out = put_hex(out + strlen(FORWARD_BRANCH), transaction, BRANCH_HASH);
 		out = put_hex(out, loop, BRANCH_HASH);
 	}
 	*out = '\0';
+}
+
+void seal_branch(const struct sealer *sealer, const struct seal_request *request, char branch[SEAL_BRANCH_SIZE])
+{
+	write_branch(sealer, &sealer->keys[0], request, branch);
+}
+
+bool seal_previous_branch(const struct sealer *sealer, const struct seal_request *request, char branch[SEAL_BRANCH_SIZE])
+{
+	if (sealer->count < 2)
+		return false;
+	write_branch(sealer, &sealer->keys[1], request, branch);
+	return true;
 }
 
 bool seal_is_loop(const struct sealer *sealer, const struct seal_request *request, const struct via *via)

@@ -87,6 +87,11 @@ void sip_edit_prepend(struct sip_edit *edit, const char *name, struct span value
 	put_line(edit, &edit->front, span_of(name), value);
 }
 
+void sip_edit_take_back(struct sip_edit *edit)
+{
+	edit->front = writer_on(edit->front_bytes, sizeof edit->front_bytes);
+}
+
 void sip_edit_append(struct sip_edit *edit, const char *name, struct span value)
 {
 	put_line(edit, &edit->back, span_of(name), value);

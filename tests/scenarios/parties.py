@@ -781,6 +781,11 @@ class Party:
         return await self.mail_of(incoming.request.call_id).get(
             lambda item: item.method == "CANCEL" and item.request.branch == incoming.request.branch, seconds, "CANCEL")
 
+    async def unknown_cancel(self, incoming, seconds=SECONDS):
+        """A CANCEL of that call that is of no INVITE that we have."""
+        return await self.mail_of(incoming.request.call_id).get(
+            lambda item: item.method == "CANCEL" and (item.request.branch, "INVITE") not in self.requests, seconds, "CANCEL")
+
     def left(self):
         """What nobody has asked for."""
         left = [*self.unexpected, *self.new_calls.items]

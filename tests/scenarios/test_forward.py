@@ -8,7 +8,7 @@ import signal
 
 from forwarding import CALLEE, CALLER, STRANGER, World, in_mode
 from harness import DEST, free_port, is_alive
-from parties import Dialog, Message, Party, Uri, build, canonical, uri_of, without_source
+from parties import SDP, Dialog, Message, Party, Uri, build, canonical, uri_of, without_source
 
 THIRD = "127.0.0.99"
 
@@ -528,8 +528,11 @@ async def a_call_goes_on_under_a_new_secret_while_the_old_one_is_read():
                 os.rename(directory / "secret", directory / "secret.old")
                 world.stirrup.write_config(sip='\n  previous_secret_file = "secret.old";')
 
-            calls = [await world.connect() for _ in range(2)]
-            ringing = [await world.ring() for _ in range(2)]
+            calls = [await world.connect() for _ in range(3)]
+            ringing = [await world.ring() for _ in range(3)]
+            near, far = calls.pop()
+            offered = near.send("INVITE", body=SDP)
+            refused = await far.expect("INVITE")
             world.restart(change)
             assert (directory / "secret").read_bytes() != (directory / "secret.old").read_bytes()
             # What was asked before the restart is answered after it.
@@ -538,7 +541,24 @@ async def a_call_goes_on_under_a_new_secret_while_the_old_one_is_read():
             call, incoming = ringing[1]
             incoming.respond(603, "Network Blocked")
             await call.expect(603)
-            incoming.repeaters[None].stop()  # the branch of its ACK comes from the new secret
+            await incoming.acknowledged(None)
+            # As are CANCELs: the far side knows one of the two that it gets.
+            call, incoming = ringing[2]
+            cancel = call.cancel()
+            (await world.callee.cancelled(incoming)).respond(200)
+            (await world.callee.unknown_cancel(incoming)).respond(481)
+            await cancel.expect(200)
+            incoming.respond(487)
+            await call.expect(487)
+            await incoming.acknowledged(None)
+            # Within a call, too.
+            cancel = offered.cancel()
+            (await world.callee.cancelled(refused)).respond(200)
+            (await world.callee.unknown_cancel(refused)).respond(481)
+            await cancel.expect(200)
+            refused.respond(487)
+            await offered.expect(487)
+            await near.end(far)
             for i, (near, far) in enumerate(calls):
                 await carry_on(world, near, far, i)
             # New ones begin under the new one.

@@ -252,6 +252,72 @@ static void what_is_said_of_an_identity_is_noted(void **state)
 	assert_int_equal(to_hops.count, 6);
 }
 
+/* --- Another secret --- */
+
+static void change_secret(const uint8_t *previous)
+{
+	static const uint8_t secret[CHILD_SECRET_BYTES] = { 2 };
+
+	sealer_free(worker.sealer);
+	worker.sealer = sealer_new(secret, previous);
+	assert_non_null(worker.sealer);
+	answer_memo_free(worker.memo);
+	worker.memo = answer_memo_new(1 << 20);
+	assert_non_null(worker.memo);
+}
+
+static bool same_branch(const char *invite, const char *follower)
+{
+	struct span branch = line_with(invite, ";branch=z9hG4bKf");
+	size_t length = (size_t)((const char *)memchr(branch.at + 1, ';', branch.length - 1) - branch.at);
+
+	return strncmp(line_with(follower, ";branch=z9hG4bKf").at, branch.at, length) == 0;
+}
+
+static void follow_with(const char *method, const char *to_tag)
+{
+	struct transit transit = transit_of(request_of(method, 70, to_tag, ""));
+
+	forward_follow(&worker, &transit);
+}
+
+static void a_follower_of_a_call_from_before_reaches_it(void **state)
+{
+	static const uint8_t previous[CHILD_SECRET_BYTES] = { 1 };
+	static const char *const methods[] = { "CANCEL", "ACK" };
+
+	forward_call();
+	change_secret(previous);
+	for (size_t i = 0; i < COUNT(methods); i++) {
+		follow_with(methods[i], i == 0 ? "" : ";tag=x");
+		assert_int_equal(to_hops.count, 3 + 2 * i);
+		assert_true(same_branch(to_hops.items[0].bytes, to_hops.items[1 + 2 * i].bytes));
+		assert_false(same_branch(to_hops.items[0].bytes, to_hops.items[2 + 2 * i].bytes));
+	}
+	change_secret(NULL);
+	follow_with("CANCEL", "");
+	assert_int_equal(to_hops.count, 6);
+}
+
+/* The far side knows one of the two CANCELs. The caller sent one. */
+static void one_failure_of_two_guesses_is_told(void **state)
+{
+	static const uint8_t previous[CHILD_SECRET_BYTES] = { 1 };
+
+	forward_call();
+	change_secret(previous);
+	follow_with("CANCEL", "");
+	assert_int_equal(to_hops.count, 3);
+	respond(to_hops.items[1].bytes, 481, "");
+	assert_int_equal(to_hops.count, 3);
+	respond(to_hops.items[1].bytes, 200, "");
+	assert_int_equal(to_hops.count, 4);
+	assert_memory_equal(last(&to_hops), "SIP/2.0 200 ", 12);
+	respond(to_hops.items[2].bytes, 481, "");
+	assert_int_equal(to_hops.count, 5);
+	assert_memory_equal(last(&to_hops), "SIP/2.0 481 ", 12);
+}
+
 /* --- Within a call --- */
 
 /* The seal in our Record-Route. */
@@ -410,6 +476,8 @@ int main(void)
 		TEST(a_follower_leaves_by_the_same_listener_after_a_reload),
 		TEST(and_by_another_where_that_one_is_gone),
 		TEST(what_is_said_of_an_identity_is_noted),
+		TEST(a_follower_of_a_call_from_before_reaches_it),
+		TEST(one_failure_of_two_guesses_is_told),
 		TEST(the_from_that_travelled_with_a_call_comes_back),
 		TEST(but_not_without_the_tag_of_the_call),
 		TEST(a_via_line_may_be_long),

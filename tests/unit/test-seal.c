@@ -435,6 +435,17 @@ static void the_previous_secret_is_read_and_not_written(void **state)
 	assert_string_equal(one, two);
 }
 
+static void the_branch_of_before_is_known(void **state)
+{
+	struct seal_request request = request_of(&usual);
+	char one[SEAL_BRANCH_SIZE], two[SEAL_BRANCH_SIZE] = "untouched";
+
+	assert_true(seal_previous_branch(successor, &request, two));
+	branch_of(sealer, &usual, one);
+	assert_string_equal(one, two);
+	assert_false(seal_previous_branch(sealer, &request, two));
+}
+
 /* --- Call-IDs --- */
 
 static void a_call_gets_its_call_id_again(void **state)
@@ -526,6 +537,7 @@ int main(void)
 		cmocka_unit_test(a_route_seal_is_good_for_its_call_only),
 		cmocka_unit_test(no_seal_is_good_as_another_one),
 		cmocka_unit_test(the_previous_secret_is_read_and_not_written),
+		cmocka_unit_test(the_branch_of_before_is_known),
 		cmocka_unit_test(a_call_gets_its_call_id_again),
 		cmocka_unit_test(knows_its_own_call_ids),
 		cmocka_unit_test(takes_long_input),

@@ -64,6 +64,19 @@ static void changes_what_is_named(void **state)
 		      "v: eins\r\nFrom: zwei\r\n mit Falte\r\nVia: three\r\nl: 2\r\nIdentity: token\r\nDate: now\r\n\r\nxy");
 }
 
+static void what_was_prepended_can_be_taken_back(void **state)
+{
+	begin("BYE sip:a@b SIP/2.0\r\nA: 1\r\nl: 0\r\n\r\n");
+	sip_edit_replace(&edit, 0, span_of("2"));
+	sip_edit_append(&edit, "B", span_of("3"));
+	for (int i = 0; i < 2; i++) {
+		sip_edit_take_back(&edit);
+		sip_edit_prepend(&edit, "Via", span_of(i == 0 ? "one" : "two"));
+		assert_writes(i == 0 ? "BYE sip:a@b SIP/2.0\r\nVia: one\r\nA: 2\r\nl: 0\r\nB: 3\r\n\r\n" :
+				       "BYE sip:a@b SIP/2.0\r\nVia: two\r\nA: 2\r\nl: 0\r\nB: 3\r\n\r\n");
+	}
+}
+
 static void the_last_change_of_a_line_counts(void **state)
 {
 	begin("BYE sip:a@b SIP/2.0\r\nA: 1\r\nB: 1\r\nA: 1\r\nl: 0\r\n\r\n");
@@ -242,6 +255,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_not_named_leaves_as_it_came),
 		cmocka_unit_test(changes_what_is_named),
+		cmocka_unit_test(what_was_prepended_can_be_taken_back),
 		cmocka_unit_test(the_last_change_of_a_line_counts),
 		cmocka_unit_test(drops_the_first_items_of_lists),
 		cmocka_unit_test(drops_items_of_what_a_line_has_become),
