@@ -15,7 +15,7 @@ struct sip_basics {
 	struct span from_tag, to_tag; /* empty: none */
 	uint32_t cseq;
 	struct span method;       /* of the CSeq */
-	unsigned max_forwards;    /* 70 where there is none or it is no number */
+	unsigned max_forwards;    /* 255 at most; 70 where there is none or it is no number */
 };
 
 /* False when one of them is missing, or stands twice where it may stand once, or the CSeq is of another method than the

@@ -3,6 +3,7 @@
 #include "stirrup/writer.h"
 
 #define MAX_FORWARDS_DEFAULT 70
+#define MAX_FORWARDS_MOST 255 /* RFC 3261 section 20.22 */
 
 /* The value of a header field that must stand there once. */
 static bool take_single(const struct sip_head *head, enum header_kind kind, struct span *value)
@@ -19,12 +20,14 @@ static unsigned max_forwards(struct span value)
 {
 	unsigned number = 0;
 
-	if (value.length == 0 || value.length > 3)
+	if (value.length == 0)
 		return MAX_FORWARDS_DEFAULT;
 	for (size_t i = 0; i < value.length; i++) {
 		if (value.at[i] < '0' || value.at[i] > '9')
 			return MAX_FORWARDS_DEFAULT;
 		number = number * 10 + (unsigned)(value.at[i] - '0');
+		if (number > MAX_FORWARDS_MOST)
+			number = MAX_FORWARDS_MOST;
 	}
 	return number;
 }

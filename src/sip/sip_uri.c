@@ -90,6 +90,7 @@ static bool read_port(struct span text, unsigned *port)
 	return *port >= 1 && *port <= 65535;
 }
 
+/* IPv4 has a form of its own: no IPv6 socket of ours speaks to an IPv4-mapped address, and lists of networks know none. */
 static bool read_address(struct span host, unsigned port, struct sockaddr_storage *out)
 {
 	struct sockaddr_in *four = (struct sockaddr_in *)out;
@@ -106,7 +107,7 @@ static bool read_address(struct span host, unsigned port, struct sockaddr_storag
 		six->sin6_family = AF_INET6;
 		six->sin6_port = htons((uint16_t)port);
 		return inet_pton(AF_INET6, text, &six->sin6_addr) == 1 && !IN6_IS_ADDR_MULTICAST(&six->sin6_addr) &&
-			!IN6_IS_ADDR_UNSPECIFIED(&six->sin6_addr);
+			!IN6_IS_ADDR_UNSPECIFIED(&six->sin6_addr) && !IN6_IS_ADDR_V4MAPPED(&six->sin6_addr);
 	}
 	four->sin_family = AF_INET;
 	four->sin_port = htons((uint16_t)port);

@@ -123,6 +123,8 @@ static void leads_to_literal_addresses_only(void **state)
 		{ "sip:224.0.1.75", NULL, 0 },
 		{ "sip:239.255.255.255", NULL, 0 },
 		{ "sip:[::]", NULL, 0 },
+		{ "sip:[::ffff:192.0.2.1]", NULL, 0 }, /* no socket of ours sends there */
+		{ "sip:[::ffff:c000:201]:5060", NULL, 0 },
 		{ "sip:[ff02::1]", NULL, 0 },
 	};
 
