@@ -172,7 +172,7 @@ static void max_forwards_counts_down(void **state)
 		{ "max-forwards:1\r\n", "\r\nmax-forwards: 0\r\n" },
 		{ "Max-Forwards: 0\r\n", "\r\nMax-Forwards: 0\r\n" },
 		{ "Max-Forwards: x\r\n", "\r\nMax-Forwards: 69\r\n" },
-		{ "Max-Forwards: 12345678901\r\n", "\r\nMax-Forwards: 69\r\n" },
+		{ "Max-Forwards: 12345678901\r\n", "\r\nMax-Forwards: 254\r\n" },
 		{ "", "\r\nMax-Forwards: 70\r\n" },
 	};
 
