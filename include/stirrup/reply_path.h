@@ -14,16 +14,16 @@
 
 struct reply_path {
 	int slot;                    /* UDP: the socket that it leaves from */
-	struct sockaddr_storage to;  /* UDP */
+	struct sockaddr_storage to;  /* TCP: where, should the connection be gone */
 	tport_t *connection;         /* TCP: a reference; NULL for UDP */
 };
 
 /* UDP by RFC 3261 section 18.2.2 and RFC 3581, but always to the address that the request came from: a maddr would make
- * us send to a third party. TCP: the connection it came on. */
+ * us send to a third party. TCP: the connection it came on, else another one to the sent-by port of that address. */
 void reply_path_open(struct reply_path *path, nta_agent_t *agent, msg_t *message, const struct sip_request *request,
 	const struct arrival *arrival);
 
-/* Sends once; what a full socket or a closed connection does not take is lost and logged. */
+/* Sends once; what a full socket or a caller who is gone does not take is lost, and logged where it is known. */
 void reply_path_send(const struct reply_path *path, struct span answer);
 
 /* Gives the reference back. */

@@ -1,6 +1,7 @@
 #include "stirrup/reply_path.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,7 +32,7 @@ void reply_path_open(struct reply_path *path, nta_agent_t *agent, msg_t *message
 	path->connection = NULL;
 	if (arrival->stream)
 		path->connection = nta_transport(agent, NULL, message);
-	else if (!request->via_rport)
+	if (arrival->stream || !request->via_rport)
 		net_set_port(&path->to, via_port(request));
 }
 
@@ -48,16 +49,29 @@ static void log_lost(const struct reply_path *path, const char *why)
 }
 
 /* Sofia's transport takes messages only, so the finished bytes are made into one; it sends their received form. */
-static void send_on_connection(const struct reply_path *path, struct span answer)
+static bool send_by(tport_t *transport, const tp_name_t *to, struct span answer)
 {
 	msg_t *message = sip_message_parse(answer);
 	tport_t *sent = NULL;
 
 	if (message != NULL) {
-		sent = tport_tsend(path->connection, message, tport_name(path->connection), TAG_END());
+		sent = tport_tsend(transport, message, to, TPTAG_MTU(65536), TAG_END());
 		msg_destroy(message);
 	}
-	if (sent == NULL)
+	return sent != NULL;
+}
+
+/* RFC 3261 section 18.2.2: where the connection is gone, by another one, to the port that its sender serves. */
+static void send_on_connection(const struct reply_path *path, struct span answer)
+{
+	char host[NET_TEXT_SIZE], port[8];
+	const tp_name_t again = { .tpn_proto = "tcp", .tpn_canon = host, .tpn_host = host, .tpn_port = port };
+
+	if (!tport_is_shutdown(path->connection) && send_by(path->connection, tport_name(path->connection), answer))
+		return;
+	net_host(host, (const struct sockaddr *)&path->to);
+	snprintf(port, sizeof port, "%u", net_port(&path->to));
+	if (!send_by(tport_parent(path->connection), &again, answer))
 		log_lost(path, "the connection is closed");
 }
 

@@ -1067,20 +1067,40 @@ async def a_callee_that_closes_its_connection_while_it_rings_answers_by_another(
 
 
 @scenario(modes=STIRRUP_MODES, services=("sign",))
-async def a_caller_that_closes_its_connection_while_it_rings_harms_nobody(mode, service):
-    async with World(mode, service, near="tcp", tolerant=True) as world:
-        worker = world.stirrup.child("worker 0")
+async def a_caller_that_closes_its_connection_while_it_rings_is_answered_by_another(mode, service):
+    """RFC 3261 section 18.2.2."""
+    async with World(mode, service, near="tcp") as world:
         for status in (486, 200):
             call, incoming = await world.ring()
             for connection in world.caller.connections.values():
                 connection.close()
             world.caller.connections.clear()
             await asyncio.sleep(0.1)
+            if status == 486:
+                incoming.respond(486)
+                await call.expect(486)
+                await incoming.acknowledged(None)
+                continue
+            near, far = await world.answer(call, incoming)
+            await near.offer(far)
+            await far.end(near)
+
+
+@scenario(modes=STIRRUP_MODES, services=("sign",))
+async def a_caller_that_is_gone_while_it_rings_harms_nobody(mode, service):
+    async with World(mode, service, near="tcp", tolerant=True) as world:
+        worker = world.stirrup.child("worker 0")
+        for status in (486, 200):
+            async with world.party(CALLER, transport="tcp") as caller:
+                call = caller.invite()
+                incoming = await world.callee.incoming()
+                incoming.respond(180)
+                await call.expect(180)
+            await asyncio.sleep(0.1)
             incoming.respond(status)
             await asyncio.sleep(0.7)
             for repeater in incoming.repeaters.values():
                 repeater.stop()
-        world.caller.unexpected.clear()
         near, far = await world.connect()
         await near.end(far)
         assert world.stirrup.child("worker 0") == worker
