@@ -159,6 +159,8 @@ static void serve_request(struct worker *worker, nta_agent_t *agent, msg_t *mess
 		answer_now(worker, &call, 405);
 }
 
+const unsigned service_request_mask = sip_mask_response | sip_mask_ua, service_response_mask = sip_mask_response;
+
 /* Responses, and ACKs of our own final answers, need nothing from us. */
 static bool needs_nothing(const sip_t *sip)
 {
@@ -190,16 +192,13 @@ int service_on_message(nta_agent_magic_t *magic, nta_agent_t *agent, msg_t *mess
 
 /* --- Datagrams, which Sofia does not read --- */
 
-/* Nothing of a header that an answer copies, that says how long the message is, or that we read, may be malformed. */
-#define MUST_BE_GOOD (sip_mask_response | sip_mask_ua)
-
 /* What nta says of a request that it reads itself. NULL: nothing. */
 static const char *objection(const msg_t *message, const sip_t *sip)
 {
 	if (sip->sip_request->rq_version != sip_version_2_0)
 		return "SIP/2.0 505 Version Not Supported";
 	if ((sip->sip_flags & (MSG_FLG_ERROR | MSG_FLG_TOOLARGE)) != 0 || sip_sanity_check(sip) != 0 ||
-		(msg_extract_errors(message) & MUST_BE_GOOD) != 0)
+		(msg_extract_errors(message) & service_request_mask) != 0)
 		return "SIP/2.0 400 Bad Request";
 	return NULL;
 }

@@ -85,6 +85,33 @@ async def odd_headers_and_bodies_arrive_as_they_were_sent(mode, service):
         world.check_response(incoming.respond(200, None, ODD_HEADERS, NULS), await sent.expect(200))
 
 
+# Each with a value that it cannot have, and of none is it for us to say so (RFC 3261 sections 8.2 and 16.3).
+MALFORMED_HEADERS = ("RSeq: x", "Expires: never", "Event: ;", "Session-Expires: soon", "Min-SE:", "RAck: x", "Subscription-State:",
+                     "Warning: 399", "Retry-After: x(", "Date: today", "Call-Info: <", "Timestamp: 1 2 3", "Refer-To: <", "Allow: ,,",
+                     "Require: ,", "Referred-By: <", "Proxy-Authorization:", "Replaces: ;", "Reason: ;", "Path: <", "Server: ((")
+
+
+@scenario(modes=STIRRUP_MODES)
+async def malformed_headers_that_nobody_needs_pass_by_every_transport(mode, service):
+    for transport in ("udp", "tcp"):
+        async with World(mode, service, near=transport, far=transport) as world:
+            for header in MALFORMED_HEADERS:
+                if service == "sign" and header.startswith("Date"):
+                    continue  # which is looked at
+                call = world.caller.invite(headers=[header])
+                incoming = await world.callee.incoming()
+                world.check_invite(call.request, incoming.request)
+                sent = incoming.respond(183, None, [header])
+                world.check_response(sent, await call.expect(183))
+                near, far = await world.answer(call, incoming, headers=[header])
+                sent = near.send("INFO", [header])
+                asked = await far.expect("INFO")
+                world.check_request(sent.request, asked.request)
+                asked.respond(200, None, [header])
+                await sent.expect(200)
+                await far.end(near)
+
+
 @scenario()
 async def long_bodies_pass(mode, service):
     body = NULS * 230  # some 64 KB with the header
