@@ -163,7 +163,7 @@ static void send_invite(struct worker *worker, struct call *call, const struct c
 	forward_request_uri(generation, head.request_uri, hop, uri, sizeof uri);
 	if (uri[0] != '\0')
 		sip_edit_request_uri(&edit, span_of(uri));
-	if (!sip_edit_write(&edit, made, sizeof made, &message)) {
+	if (!sip_edit_write(&edit, made, DATAGRAM_BYTES_MAX, &message)) {
 		refuse(worker, call, 513, VERDICT_TOO_LARGE, "signed or verified, it does not fit into a message");
 		return;
 	}

@@ -19,7 +19,7 @@ static void unstamp_to(const struct transit *transit, const struct own_routes *r
 		sip_edit_replace(&edit, sip_head_find(transit->head, HEADER_TO, 0), span_of(value));
 }
 
-static void send_within(struct worker *worker, const struct transit *transit, const struct seal_request *sealed,
+static void send_within(struct worker *worker, struct transit *transit, const struct seal_request *sealed,
 	const struct seal_route *route, const struct egress *egress, const struct outgoing_target *target)
 {
 	const struct generation *generation = worker->generation;
@@ -30,15 +30,20 @@ static void send_within(struct worker *worker, const struct transit *transit, co
 	};
 	char branches[OWN_BRANCHES_MAX][SEAL_BRANCH_SIZE];
 	size_t count = own_via_branches(worker, sealed, transit->head->method, branches);
+	size_t most = egress->transport == TRANSPORT_UDP ? DATAGRAM_BYTES_MAX : sizeof made;
 	struct span message;
+	bool fits = true;
 
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; fits && i < count; i++) {
 		fields.flags = i + 1 < count ? SEAL_GUESSED : 0;
 		sip_edit_take_back(&edit);
 		own_via_add(&edit, worker, generation, egress, sealed, &fields, NULL, (struct span){ "", 0 }, branches[i]);
-		if (sip_edit_write(&edit, made, sizeof made, &message))
+		fits = sip_edit_write(&edit, made, most, &message);
+		if (fits)
 			egress_send(egress, worker->agent, &target->address, message, NULL, NULL);
 	}
+	if (!fits)
+		transit_answer(worker, transit, 513, "Message Too Large");
 }
 
 static void send_within_stateful(struct worker *worker, struct transit *transit, const struct peer *peer,

@@ -7,6 +7,7 @@
 #include "worker_state.h"
 
 #define MESSAGE_BYTES_MAX 65536
+#define DATAGRAM_BYTES_MAX 65507 /* what IPv4 and UDP leave of 65,535 octets */
 
 /* The result of signing or verification: our Identity (and a Date where there was none, RFC 8224 section 6.1 step 3), what is
  * stamped, what is claimed and does not go on. */

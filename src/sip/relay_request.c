@@ -11,8 +11,6 @@
 #include "stirrup/sip_uri.h"
 #include "stirrup/verstat.h"
 
-#define DATAGRAM_MAX 65507 /* what IPv4 and UDP leave of 65,535 octets */
-
 static void write_branch(const struct worker *worker, const struct relay *relay, char branch[RELAY_BRANCH_SIZE])
 {
 	snprintf(branch, RELAY_BRANCH_SIZE, RELAY_BRANCH "%02x%016llx%x", worker->index & 0xff, (unsigned long long)relay->id,
@@ -77,7 +75,7 @@ size_t relay_request(char *out, size_t size, const struct worker *worker, const 
 	put_head(worker, &writer, relay, NULL);
 	put_own_lines(&writer, relay);
 	writer_bytes(&writer, relay->rest, relay->rest_length);
-	if (relay->egress.transport == TRANSPORT_UDP && writer_length(&writer) > DATAGRAM_MAX)
+	if (relay->egress.transport == TRANSPORT_UDP && writer_length(&writer) > DATAGRAM_BYTES_MAX)
 		return 0;
 	return writer.full ? 0 : writer_length(&writer);
 }

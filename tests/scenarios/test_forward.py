@@ -325,6 +325,28 @@ async def two_copies_of_what_is_there_once_harm_nobody():
 
 
 @in_mode("forward")
+async def what_grows_out_of_a_datagram_is_513():
+    """65,507 octets."""
+    kind = ["Content-Type: application/octet-stream"]
+    async with World("forward") as world:
+        near, far = await world.connect()
+        for length in (64700, 64800, 64900):  # and some 400 of header; we add some 600
+            call = world.caller.invite(headers=kind, body=bytes(length))
+            response = await call.final()
+            assert response.status == 513, response
+            record = world.record(call.request.call_id, result="rejected", final_status=513)
+            assert record["reason"] == "too_large", record
+        # Our Route goes, and our Via comes.
+        raw, place = near.request("INFO", kind, bytes(60000))
+        raw, place = near.request("INFO", kind, bytes(60000 + 65500 - len(raw)))
+        assert len(raw) == 65500
+        await world.caller.send(raw, place).expect(513)
+        await world.callee.silence(0.1)
+        await near.ask(far, "INFO", kind, bytes(64000))
+        await near.end(far)
+
+
+@in_mode("forward")
 async def a_call_that_comes_back_for_another_number_is_no_loop():
     """A spiral (RFC 3261 section 16.3, item 4): the callee's switch forwards the call to another number through us."""
     async with World("forward", more_near=[CALLEE]) as world:
