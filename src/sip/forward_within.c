@@ -83,6 +83,21 @@ static const struct peer *peer_of(struct worker *worker, const struct seal_route
 	return peer;
 }
 
+/* Whose networks it may go to: where the call passed here twice in a row, what sent it back does not see its requests, and the
+ * next one is of the last pass. */
+static const struct peer *leads_to(struct worker *worker, const struct transit *transit, const struct own_routes *routes,
+	const struct peer *peer, bool from_caller)
+{
+	const struct peer *last = NULL;
+	struct seal_route route;
+	bool caller;
+
+	if (routes->own > 1 && own_route_read(worker, transit->basics, routes->last_seal, &route, &caller) &&
+		caller == from_caller)
+		last = config_peer_by_hash(worker->generation->config, route.peer);
+	return last != NULL ? last : peer;
+}
+
 void forward_within(struct worker *worker, struct transit *transit)
 {
 	const struct generation *generation = worker->generation;
@@ -109,7 +124,7 @@ void forward_within(struct worker *worker, struct transit *transit)
 		transit_answer(worker, transit, 483, "Too Many Hops");
 	else if (own_via_is_loop(worker, transit->head, &sealed))
 		transit_answer(worker, transit, 482, "Loop Detected");
-	else if (!outgoing_target(worker, generation, peer,
+	else if (!outgoing_target(worker, generation, leads_to(worker, transit, &routes, peer, from_caller),
 			 routes.next.length > 0 ? routes.next : transit->head->request_uri, &target) ||
 		!egress_find(&egress, generation->config, target.transport, target.address.ss_family,
 			routes.leaves_by >= 0 ? routes.leaves_by : transit->listener))

@@ -79,7 +79,7 @@ static void take_route(struct own_routes *routes, struct worker *worker, const s
 	struct sip_uri uri;
 	struct span seal;
 
-	if (routes->others > 0 || routes->own >= 2 || !is_own_route(worker, basics, item, &uri, &seal)) {
+	if (routes->others > 0 || !is_own_route(worker, basics, item, &uri, &seal)) {
 		if (routes->others++ == 0)
 			routes->next = item;
 		return;
@@ -88,6 +88,8 @@ static void take_route(struct own_routes *routes, struct worker *worker, const s
 		routes->seal = seal;
 		sip_uri_param(&uri, "f", &routes->from);
 	}
+	if (seal.length > 0)
+		routes->last_seal = seal;
 	routes->leaves_by = listener_of(worker->generation, &uri);
 }
 

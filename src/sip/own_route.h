@@ -22,6 +22,7 @@ void own_route_add(struct sip_edit *edit, const struct generation *generation, c
 struct own_routes {
 	unsigned own;             /* how many on top are ours */
 	struct span seal;         /* of the first one; empty: none */
+	struct span last_seal;    /* of the last one that has any: another, where the call passed here twice in a row */
 	struct span from;         /* of the first one: the encoded From of the caller; empty: none */
 	int leaves_by;            /* the listener that the last one names; -1: unknown */
 	struct span next;         /* the URI behind them, or what cannot be read there; empty: none */

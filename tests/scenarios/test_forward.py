@@ -399,13 +399,13 @@ class Between:
         return await request.expect(200)
 
 
-async def through_twice(world, last, between):
+async def through_twice(world, last, between, taken_by):
     """The same call by both passes; its requests have the same Request-URI on both."""
     call = world.caller.invite()
     first = await world.callee.incoming()
     again = between.send_on(first.request, first.request.start.replace(DEST, "+13035550177"))
-    second = await world.callee.incoming()
-    second.respond(200, contact=last.contact)  # the last one's, who takes the calls from here
+    second = await taken_by.incoming()
+    second.respond(200, contact=last.contact)  # the last one's, who has the call from here
     between.send_back(first, await again.expect(200))
     second.repeaters["callee"].stop()
     near = call.dialog(await call.expect(200))
@@ -414,8 +414,11 @@ async def through_twice(world, last, between):
     near.ack()
     if between.records_route:
         between.send_on(await second.acknowledged()).repeater.stop()
-    await asyncio.sleep(0.3)
-    assert [ack.call_id for ack in last.stray_acks] == [near.call_id], last.stray_acks
+    if taken_by is last:
+        await second.acknowledged()
+    else:
+        await asyncio.sleep(0.3)
+        assert [ack.call_id for ack in last.stray_acks] == [near.call_id], last.stray_acks
     for one, other in ((near, last), (far, world.caller)):
         for method in ("INFO", "BYE"):
             sent = one.send(method)
@@ -431,7 +434,34 @@ async def a_call_that_came_back_for_another_number_goes_on_as_any_other():
     """RFC 5393 section 4.2.1: within a call the Request-URI does not change between the two passes, but its Routes do."""
     for records_route in (True, False):
         async with World("forward", more_near=[CALLEE], tolerant=True) as world, world.party("127.0.0.62", user=DEST) as last:
-            await through_twice(world, last, Between(world, records_route))
+            await through_twice(world, last, Between(world, records_route), world.callee)
+
+
+@in_mode("forward")
+async def a_call_that_came_back_as_another_peers_goes_on_as_any_other():
+    """The switch between does not record its route: the Routes of both passes stand beside each other. Whom the first one's
+    peer may send to, the second one's may not, and the other way round."""
+    async with World("forward", tolerant=True, far="tcp") as world, world.party("127.0.0.70", user=DEST) as last:
+        world.callee.transport = "udp"
+        await world.reload(under_test=world.settings()["under_test"] + f"""
+  {{ name = "back"; addresses = [ "{CALLEE}" ]; customer = "acme"; mode = "forward"; country_code = "1";
+    next_hop = "sip:{last.host}:{last.port};transport=udp"; }},""")
+        await through_twice(world, last, Between(world, False), last)
+
+
+@in_mode("forward")
+async def a_route_set_may_name_us_more_often_than_twice():
+    async with World("forward") as world:
+        ours = [f"<sip:127.0.0.1:{world.port};lr>"] * 5
+        call = world.caller.invite(routes=ours)
+        incoming = await world.callee.incoming()
+        assert not incoming.request.has("Route"), incoming
+        incoming.respond(180)
+        await call.expect(180)
+        near, far = await world.answer(call, incoming)
+        near.routes += ours
+        await near.ask(far, "INFO")
+        await near.end(far)
 
 
 # ---- nothing to lose ----
