@@ -128,6 +128,8 @@ static void send_within(struct worker *worker, struct transit *transit, const st
 	};
 
 	edit_within(transit, dialog, from_caller);
+	if (from_caller)
+		outgoing_drop_claims(&edit, plan.peer, true);
 	if (!edit_route(worker, plan.peer, other, &target, &plan.request_uri) ||
 		!egress_find(&egress, config, target.transport, target.address.ss_family,
 			listener_by_hash(config, other->listener))) {

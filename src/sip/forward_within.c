@@ -133,7 +133,9 @@ void forward_within(struct worker *worker, struct transit *transit)
 		sip_edit_begin(&edit, transit->head);
 		outgoing_max_forwards(&edit, transit->basics);
 		sip_edit_drop_first(&edit, HEADER_ROUTE, routes.own);
-		if (!from_caller)
+		if (from_caller)
+			outgoing_drop_claims(&edit, peer, false);
+		else
 			unstamp_to(transit, &routes, route.flags);
 		if (!is_ack && (sockets_arrival()->stream || target.transport != TRANSPORT_UDP))
 			send_within_stateful(worker, transit, peer, &route, &egress, &target);

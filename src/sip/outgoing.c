@@ -59,6 +59,35 @@ void outgoing_result(struct sip_edit *edit, const struct call_outcome *outcome)
 	sip_edit_append(edit, "Date", span_of(date));
 }
 
+static void drop_verstat(struct sip_edit *edit, enum header_kind kind)
+{
+	static const struct tn nobody;
+	static const struct dial_plan none;
+	static char text[MESSAGE_BYTES_MAX];
+
+	for (size_t i = sip_head_find(edit->head, kind, 0); i < edit->head->count; i = sip_head_find(edit->head, kind, i + 1)) {
+		struct span value = edit->head->lines[i].value;
+		unsigned stamped, removed;
+
+		if (!verstat_present(value))
+			continue;
+		if (verstat_stamp(text, sizeof text, value, &nobody, &none, "", &stamped, &removed))
+			sip_edit_replace(edit, i, span_of(text));
+		else
+			sip_edit_drop(edit, i);
+	}
+}
+
+void outgoing_drop_claims(struct sip_edit *edit, const struct peer *peer, bool and_from)
+{
+	if (peer->trusted || peer->shadow)
+		return;
+	sip_edit_drop_all(edit, HEADER_CLAIMED);
+	drop_verstat(edit, HEADER_P_ASSERTED_IDENTITY);
+	if (and_from)
+		drop_verstat(edit, HEADER_FROM);
+}
+
 void outgoing_max_forwards(struct sip_edit *edit, const struct sip_basics *basics)
 {
 	size_t line = sip_head_find(edit->head, HEADER_MAX_FORWARDS, 0);

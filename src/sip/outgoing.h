@@ -13,6 +13,10 @@
  * stamped, what is claimed and does not go on. */
 void outgoing_result(struct sip_edit *edit, const struct call_outcome *outcome);
 
+/* The same of a request within a call: what a peer that is not trusted claims there does not go on either. and_from: also in From,
+ * where the answers get the received one back. */
+void outgoing_drop_claims(struct sip_edit *edit, const struct peer *peer, bool and_from);
+
 /* One less (RFC 3261 section 16.6 step 3). */
 void outgoing_max_forwards(struct sip_edit *edit, const struct sip_basics *basics);
 

@@ -196,6 +196,41 @@ async def what_an_untrusted_peer_claims_is_removed_and_recorded(mode, service):
         assert sorted(record["removed"]) == ["Attestation-Info", "Origination-Id", "P-Attestation-Indicator", "verstat"], record
 
 
+@scenario(STIRRUP_MODES)
+async def what_an_untrusted_peer_claims_within_a_call_goes_no_further(mode, service):
+    """A result in an UPDATE would be shown as well as one in the INVITE."""
+    claims = ["Attestation-Info: A", f"Origination-Id: {uuid.uuid4()}", "P-Attestation-Indicator: A",
+              f"P-Asserted-Identity: \"A, B\" <tel:{OWN};verstat={PASSED}>, <sip:{OTHER};verstat={PASSED}@192.0.2.1;user=phone>"]
+    clean = [f"P-Asserted-Identity: \"A, B\" <tel:{OWN}>, <sip:{OTHER}@192.0.2.1;user=phone>", "X-Last: 1"]
+    for trusted in (False, True):
+        async with World(mode, service, peer=f"trusted = {str(trusted).lower()};") as world:
+            call = world.caller.invite(from_=f"<sip:{OWN};verstat={PASSED}@192.0.2.1;user=phone>;tag=caller")
+            incoming = await world.callee.incoming()
+            far = incoming.accept()
+            near = call.dialog(await call.expect(200))
+            near.ack()
+            assert mode == "forward" or trusted or PASSED not in str(await incoming.acknowledged())
+            for method in ("UPDATE", "INFO", "INVITE"):
+                sent = near.send(method, [*claims, "X-Last: 1"])
+                asked = await far.expect(method)
+                names = ("Attestation-Info", "Origination-Id", "P-Attestation-Indicator", "P-Asserted-Identity", "X-Last")
+                lines = [line for name, _, line in asked.request.lines if name in names]
+                assert lines == ([*claims, "X-Last: 1"] if trusted else clean), asked
+                if mode == "b2bua" or trusted:
+                    assert verstats(asked.request["From"]) == ([PASSED] if trusted else []), asked
+                asked.respond(200)
+                await sent.expect(200)
+            near.ack(sent)
+            await asked.acknowledged()
+            # What comes from the other side is none of the peer's.
+            sent = far.send("INFO", claims)
+            asked = await near.expect("INFO")
+            assert [line for _, _, line in asked.request.lines if line in claims] == claims, asked
+            asked.respond(200)
+            await sent.expect(200)
+            await far.end(near)
+
+
 @scenario(STIRRUP_MODES, VERIFY)
 async def a_verstat_that_a_caller_claims_in_from_goes_no_further_and_comes_back(mode, service):
     """It is removed for the callee, and stays in all that the caller sees, who must know its From again."""
