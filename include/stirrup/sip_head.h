@@ -70,6 +70,9 @@ struct span sip_head_value(const struct sip_head *head, enum header_kind kind);
 /* The value of a whole line. */
 struct span sip_line_value(struct span line);
 
+/* token of RFC 3261 section 25.1: what methods and the names of header fields are. */
+bool sip_is_token(struct span text);
+
 /* The tag parameter of a From or To value; empty: none. */
 struct span sip_tag(struct span from_or_to);
 

@@ -24,6 +24,15 @@ static void put_asserted(struct sip_edit *edit, const struct stamps *stamps)
 	}
 }
 
+/* And what has white space of some kind beside its name: who trims more of it than we do would see one of those. */
+static void drop_claimed(struct sip_edit *edit)
+{
+	sip_edit_drop_all(edit, HEADER_CLAIMED);
+	for (size_t i = 0; i < edit->head->count; i++)
+		if (edit->head->lines[i].kind == HEADER_OTHER && !sip_is_token(edit->head->lines[i].name))
+			sip_edit_drop(edit, i);
+}
+
 static void put_stamps(struct sip_edit *edit, const struct stamps *stamps)
 {
 	if (stamps->asserted_count > 0)
@@ -31,7 +40,7 @@ static void put_stamps(struct sip_edit *edit, const struct stamps *stamps)
 	if (stamps->from.length > 0)
 		sip_edit_replace(edit, sip_head_find(edit->head, HEADER_FROM, 0), stamps->from);
 	if (stamps->drops_claimed)
-		sip_edit_drop_all(edit, HEADER_CLAIMED);
+		drop_claimed(edit);
 	for (size_t i = 0; i < stamps->added_count; i++)
 		sip_edit_append(edit, stamps->added[i].name, stamps->added[i].value);
 }
@@ -82,7 +91,7 @@ void outgoing_drop_claims(struct sip_edit *edit, const struct peer *peer, bool a
 {
 	if (peer->trusted || peer->shadow)
 		return;
-	sip_edit_drop_all(edit, HEADER_CLAIMED);
+	drop_claimed(edit);
 	drop_verstat(edit, HEADER_P_ASSERTED_IDENTITY);
 	if (and_from)
 		drop_verstat(edit, HEADER_FROM);

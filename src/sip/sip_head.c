@@ -78,8 +78,7 @@ static bool is_digit(char c)
 	return c >= '0' && c <= '9';
 }
 
-/* token of RFC 3261 section 25.1. */
-static bool is_token(struct span text)
+bool sip_is_token(struct span text)
 {
 	for (size_t i = 0; i < text.length; i++) {
 		char c = text.at[i];
@@ -137,7 +136,7 @@ static bool read_request_line(struct sip_head *head)
 		!is_version(span_behind(rest, rest.length - VERSION_LENGTH)))
 		return false;
 	head->request_uri = (struct span){ rest.at, rest.length - VERSION_LENGTH - 1 };
-	return is_token(head->method) && !has_space_or_control(head->request_uri);
+	return sip_is_token(head->method) && !has_space_or_control(head->request_uri);
 }
 
 static bool read_start_line(struct sip_head *head)
@@ -285,7 +284,7 @@ bool sip_cseq(struct span value, uint32_t *number, struct span *method)
 		digits++;
 	rest = span_behind(value, digits);
 	if (!read_number((struct span){ value.at, digits }, &read) || rest.length == 0 ||
-		memchr(" \t\r\n", rest.at[0], 4) == NULL || !is_token(span_trim(rest)))
+		memchr(" \t\r\n", rest.at[0], 4) == NULL || !sip_is_token(span_trim(rest)))
 		return false;
 	*number = read;
 	*method = span_trim(rest);

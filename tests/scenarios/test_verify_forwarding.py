@@ -232,6 +232,22 @@ async def what_an_untrusted_peer_claims_within_a_call_goes_no_further(mode, serv
 
 
 @scenario(STIRRUP_MODES, VERIFY)
+async def a_claim_beside_whose_name_somebody_may_see_white_space_goes_no_further(mode, service):
+    """It is no name of a header field (RFC 3261 section 25.1), but whoever trims it has one."""
+    async with World(mode, service) as world:
+        call = world.caller.invite(headers=[f"P-Asserted-Identity{space}: <tel:{OWN};verstat={PASSED}>"
+                                            for space in ("\v", "\f", "\u00a0", "\u0085")])
+        incoming = await world.callee.incoming()
+        assert PASSED not in incoming.request.raw.decode(), incoming.request
+        incoming.respond(180)
+        await call.expect(180)
+        near, far = await world.answer(call, incoming)
+        asked, _ = await near.ask(far, "UPDATE", [f"P-Asserted-Identity\v: <tel:{OWN};verstat={PASSED}>"])
+        assert PASSED not in asked.raw.decode(), asked
+        await near.end(far)
+
+
+@scenario(STIRRUP_MODES, VERIFY)
 async def a_verstat_that_a_caller_claims_in_from_goes_no_further_and_comes_back(mode, service):
     """It is removed for the callee, and stays in all that the caller sees, who must know its From again."""
     async with World(mode, service) as world:

@@ -239,6 +239,21 @@ static void stamps_stand_where_the_stamped_stood(void **state)
 		"P-Asserted-Identity:   <tel:+3>\r\nAttestation-Info: A\r\nContent-Length: 0\r\n\r\n");
 }
 
+/* RFC 3261 section 25.1: a name is a token. */
+static void what_only_looks_like_a_name_goes_with_the_claims(void **state)
+{
+	struct call_outcome outcome = { .stamps = &stamps };
+	static const char lines[] = "P-Asserted-Identity\v: <tel:+1;verstat=x>\r\nAttestation-Info\xc2\xa0: A\r\nX: 1\r\n"
+				    "\x85P-Asserted-Identity: <tel:+2>\r\nX-`~_.!%*+': 2\r\n";
+
+	stamp_begin(&stamps);
+	stamps.drops_claimed = true;
+	assert_string_equal(with_result(lines, &outcome),
+		"INVITE sip:a@b SIP/2.0\r\nFrom: <sip:a@b>;tag=1\r\nX: 1\r\nX-`~_.!%*+': 2\r\nContent-Length: 0\r\n\r\n");
+	stamps.drops_claimed = false;
+	assert_non_null(strstr(with_result(lines, &outcome), lines));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -250,6 +265,7 @@ int main(void)
 		cmocka_unit_test(an_identity_brings_a_date_where_there_is_none),
 		cmocka_unit_test(a_call_without_a_result_stays_as_it_is),
 		cmocka_unit_test(stamps_stand_where_the_stamped_stood),
+		cmocka_unit_test(what_only_looks_like_a_name_goes_with_the_claims),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
