@@ -121,6 +121,7 @@ const char *answer_phrase(unsigned status)
 		{ 406, "Not Acceptable" },
 		{ 408, "Request Timeout" },
 		{ 410, "Gone" },
+		{ 414, "Request-URI Too Long" },
 		{ 428, "Use Identity Header" },
 		{ 433, "Anonymity Disallowed" },
 		{ 436, "Bad Identity Info" },

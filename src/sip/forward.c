@@ -12,6 +12,8 @@
 #include "stirrup/verstat.h"
 #include "watch.h"
 
+#define REQUEST_URI_MAX 1984 /* with another host and port it fits into 2,048 */
+
 /* One message is in the making at a time. */
 static struct sip_edit edit;
 static struct sip_head head;
@@ -225,6 +227,10 @@ void forward_invite(struct worker *worker, struct call *call, const struct call_
 
 	if (length == 0 || !sip_head_read(&head, (struct span){ received, length }) || !sip_basics_read(&basics, &head)) {
 		refuse(worker, call, 400, VERDICT_MALFORMED_REQUEST, "it cannot be sent on as it is");
+		return;
+	}
+	if (head.request_uri.length > REQUEST_URI_MAX) {
+		refuse(worker, call, 414, VERDICT_TOO_LARGE, "its Request-URI is too long");
 		return;
 	}
 	forward_seal_request(&sealed, &head, &basics);
