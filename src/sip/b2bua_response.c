@@ -1,22 +1,14 @@
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "dialogs.h"
 #include "leg.h"
-#include "outgoing.h"
-#include "own_via.h"
 #include "relay_state.h"
 #include "stirrup/clock.h"
-#include "stirrup/name_addr.h"
-#include "stirrup/random_id.h"
 
 #define EARLY_MARGIN_S 60
 #define EARLY_PER_INVITE 32        /* forks: each tag that the far side thinks of makes one */
 #define DIALOGS_PER_INVITE 64      /* with those that are made by their 2xx: who rings as one too many may still answer */
 #define SESSION_MARGIN_S 32        /* RFC 4028 section 10: what a late refresh is granted */
-
-static char made[MESSAGE_BYTES_MAX];
 
 /* --- The dialog store --- */
 
@@ -161,65 +153,6 @@ static void change_dialog(struct worker *worker, const struct relay *relay, cons
 	if (dialog.confirmed && (span_is(relay->method, "INVITE") || span_is(relay->method, "UPDATE")))
 		dialog.expires = expiry(relay->generation->config, response);
 	dialogs_put(worker->dialogs, &dialog);
-}
-
-/* --- A call that nobody wants any more --- */
-
-static void put_farewell(struct writer *writer, const struct relay *relay, const struct egress *egress,
-	const struct sip_basics *basics, const char *method, uint32_t cseq, struct span uri, struct span routes)
-{
-	char branch[32];
-
-	snprintf(branch, sizeof branch, "z9hG4bKa%016" PRIx64, random_id());
-	writer_text(writer, method);
-	writer_text(writer, " ");
-	writer_span(writer, uri);
-	writer_text(writer, " SIP/2.0\r\nVia: ");
-	own_via_put(writer, relay->generation, egress, branch, NULL);
-	if (routes.length > 0) {
-		writer_text(writer, "\r\nRoute: ");
-		writer_span(writer, routes);
-	}
-	writer_text(writer, "\r\nMax-Forwards: 70\r\nFrom: ");
-	writer_span(writer, basics->from);
-	writer_text(writer, "\r\nTo: ");
-	writer_span(writer, basics->to);
-	writer_text(writer, "\r\nCall-ID: ");
-	writer_span(writer, basics->call_id);
-	writer_text(writer, "\r\nCSeq: ");
-	writer_number(writer, cseq);
-	writer_text(writer, " ");
-	writer_text(writer, method);
-	writer_text(writer, "\r\nContent-Length: 0\r\n\r\n");
-}
-
-void b2bua_hang_up(struct worker *worker, const struct relay *relay, const struct sip_head *response,
-	const struct sip_basics *basics)
-{
-	static const char *const methods[] = { "ACK", "BYE" };
-	static char routes[LEG_ROUTES_BYTES];
-	struct span values[LEG_ROUTES_MAX];
-	size_t count = leg_values(response, HEADER_RECORD_ROUTE, values, LEG_ROUTES_MAX);
-	struct span route_set = leg_routes(routes, sizeof routes, values, count, true), rest = route_set;
-	struct span uri = leg_uri(sip_head_value(response, HEADER_CONTACT));
-	struct outgoing_target target;
-	struct egress egress;
-	struct name_addr first;
-
-	if (uri.length == 0 ||
-		!outgoing_target(worker, relay->generation, relay->peer,
-			name_addr_next(&rest, &first) ? first.uri : uri, &target) ||
-		!egress_find(&egress, relay->generation->config, target.transport, target.address.ss_family,
-			relay->egress.listener))
-		return;
-	for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++) {
-		struct writer writer = writer_on(made, sizeof made);
-
-		put_farewell(&writer, relay, &egress, basics, methods[i], basics->cseq + (uint32_t)i, uri, route_set);
-		if (!writer.full)
-			egress_send(&egress, worker->agent, &target.address, (struct span){ made, writer_length(&writer) }, NULL,
-				NULL);
-	}
 }
 
 /* --- Responses --- */

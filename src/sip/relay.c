@@ -49,6 +49,8 @@ static void answer_locally(struct relay *relay, unsigned status, const char *phr
 {
 	struct writer writer = writer_on(made, sizeof made);
 
+	if (relay->kind == RELAY_FAREWELL)
+		return;
 	writer_text(&writer, "SIP/2.0 ");
 	writer_number(&writer, status);
 	writer_text(&writer, " ");
@@ -121,6 +123,8 @@ static void edit_response(struct worker *worker, struct relay *relay, const stru
 	case RELAY_B2BUA_WITHIN:
 		b2bua_edit_response(worker, relay, &edit, response, basics);
 		break;
+	case RELAY_FAREWELL:
+		break;
 	}
 	if (response->status > 100 && !relay->reasons_sent && relay->reasons.length > 0) {
 		sip_edit_append_lines(&edit, relay->reasons);
@@ -134,6 +138,8 @@ static void pass_response(struct worker *worker, struct relay *relay, const stru
 {
 	struct span message;
 
+	if (relay->kind == RELAY_FAREWELL)
+		return;
 	edit_response(worker, relay, response, basics);
 	if (!sip_edit_write(&edit, made, sizeof made, &message)) {
 		log_warning("a response of status %u does not fit into a message", response->status);
@@ -331,7 +337,7 @@ enum relay_begun relay_begin(struct worker *worker, const struct relay_plan *pla
 	relay = relays_full(relays) ? NULL : relay_new(plan, rest);
 	if (relay == NULL)
 		return RELAY_NO_ROOM;
-	if (relay->is_invite && relay->kind != RELAY_B2BUA_WITHIN && relay->kind != RELAY_FORWARD)
+	if (relay->is_invite && relay->kind == RELAY_B2BUA)
 		relay->merge = relay_merge_hash(plan->basics);
 	relay->path = plan->path;
 	relays_enter(relays, relay);

@@ -17,6 +17,7 @@ enum relay_kind {
 	RELAY_FORWARD,      /* a proxy: the Vias of the caller stay below ours */
 	RELAY_B2BUA,        /* an INVITE that begins a call */
 	RELAY_B2BUA_WITHIN, /* a request within one */
+	RELAY_FAREWELL,     /* a BYE of our own, whose end nobody is to be told of */
 };
 
 struct relay;

@@ -123,7 +123,7 @@ void relay_shorten(struct relay *relay);
 
 /* b2bua.c: our Contact on the request, for the side that gets it. */
 void b2bua_put_contact(struct writer *writer, const struct relay *relay);
-/* A 2xx to a call that its caller has heard the end of: it is acknowledged and ended (RFC 3261 section 13.3.1.4). */
+/* farewell.c: a 2xx to a call that its caller has heard the end of: it is acknowledged and ended (RFC 3261 section 15.1.1). */
 void b2bua_hang_up(struct worker *worker, const struct relay *relay, const struct sip_head *response,
 	const struct sip_basics *basics);
 /* The response for the other side; the dialog that it makes, changes or ends. */

@@ -1193,6 +1193,42 @@ static void there_is_a_limit_to_forks(void **state)
 	end_call();
 }
 
+/* Whoever answers a call that has ended is told so until he has heard it, and the caller hears nothing (RFC 3261 section
+ * 15.1.1). */
+static void what_is_accepted_too_late_is_ended_however_much_is_lost(void **state)
+{
+	static const char contact[] = "Contact: <sip:late@198.51.100.7:5090;transport=tcp>\r\n",
+			  by_udp[] = "Contact: <sip:late@198.51.100.7:5090>\r\n";
+	static const int times[] = { 0, 500, 1500, 3500 };
+	size_t told;
+	int64_t from;
+
+	begin_call();
+	advance_ms(32100);
+	assert_starts(last_to_caller(), "SIP/2.0 408 ");
+	relay_acknowledge(&worker, &digest);
+	told = to_senders.count;
+	from = now_us;
+	for (unsigned repeats = 1; repeats <= 3; repeats++) {
+		deliver(response_to(&to_hops.items[0], 200, "late", by_udp));
+		assert_int_equal(count_of(&to_hops, "ACK sip:late@198.51.100.7:5090 SIP/2.0"), repeats);
+		assert_int_equal(count_of(&to_hops, "BYE sip:late@198.51.100.7:5090 SIP/2.0"), 1);
+	}
+	assert_non_null(strstr(last_to_hop()->bytes, "\r\nCSeq: 7 ACK\r\n"));
+	advance_ms(4000);
+	assert_times(&to_hops, "BYE ", from, times, COUNT(times));
+	assert_non_null(strstr(last_to_hop()->bytes, "\r\nCSeq: 8 BYE\r\n"));
+	respond(last_to_hop(), 200, "late");
+	advance_ms(12000);
+	assert_times(&to_hops, "BYE ", from, times, COUNT(times));
+	/* Another one of a fork, elsewhere. */
+	deliver(response_to(&to_hops.items[0], 200, "fork", contact));
+	assert_starts(last_to_hop(), "BYE ");
+	assert_int_equal(last_to_hop()->transport, TRANSPORT_TCP);
+	assert_int_equal(to_senders.count, told);
+	end_call();
+}
+
 /* --- What is no answer --- */
 
 static void only_the_answer_to_the_very_request_counts(void **state)
@@ -1397,6 +1433,7 @@ int main(void)
 		TEST(a_2xx_confirms_what_has_changed_while_it_rang),
 		TEST(the_repeats_of_a_2xx_tell_nothing_new),
 		TEST(there_is_a_limit_to_forks),
+		TEST(what_is_accepted_too_late_is_ended_however_much_is_lost),
 		TEST(only_the_answer_to_the_very_request_counts),
 		TEST(branches_of_nobody_are_dropped),
 		TEST(whatever_comes_nothing_breaks),
