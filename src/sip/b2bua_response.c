@@ -155,6 +155,16 @@ static void change_dialog(struct worker *worker, const struct relay *relay, cons
 	dialogs_put(worker->dialogs, &dialog);
 }
 
+void b2bua_unanswered(struct worker *worker, const struct relay *relay)
+{
+	struct dialog dialog;
+
+	/* RFC 3261 section 15.1.1: who has sent it takes the call for ended. */
+	if (relay->kind == RELAY_B2BUA_WITHIN && span_is(relay->method, "BYE") &&
+		dialogs_find(worker->dialogs, &relay->dialog, &dialog))
+		dialogs_remove(worker->dialogs, &dialog);
+}
+
 /* --- Responses --- */
 
 /* A header field of the response as the request had it. */

@@ -43,6 +43,13 @@ static void end(struct worker *worker, struct relay *relay)
 	relay_free(relay);
 }
 
+/* RFC 4320 section 4.2: nobody waits for a 408 any more. */
+static void end_unanswered(struct worker *worker, struct relay *relay)
+{
+	b2bua_unanswered(worker, relay);
+	end(worker, relay);
+}
+
 /* --- Towards whoever sent the request --- */
 
 static void answer_locally(struct relay *relay, unsigned status, const char *phrase)
@@ -312,7 +319,7 @@ static void fail_over(struct worker *worker, struct relay *relay, enum hop_failu
 	else if (relay->is_invite)
 		finish_locally(worker, relay, 408, "Request Timeout");
 	else
-		end(worker, relay); /* RFC 4320 section 4.2: nobody waits for a 408 any more */
+		end_unanswered(worker, relay);
 }
 
 void relay_connection_failed(nta_agent_t *agent, void *owner, int error)
@@ -692,7 +699,7 @@ static void be_due(struct worker *worker, struct relay *relay, int64_t now)
 		if (now >= relay->deadline_us && relay->is_invite)
 			is_not_answered(worker, relay);
 		else if (now >= relay->deadline_us)
-			end(worker, relay);
+			end_unanswered(worker, relay);
 		else if (relay->is_invite)
 			repeat_cancel(worker, relay, now);
 		else

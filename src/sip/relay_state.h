@@ -123,6 +123,8 @@ void relay_shorten(struct relay *relay);
 
 /* b2bua.c: our Contact on the request, for the side that gets it. */
 void b2bua_put_contact(struct writer *writer, const struct relay *relay);
+/* A request within a call that nobody has answered, and nobody will. */
+void b2bua_unanswered(struct worker *worker, const struct relay *relay);
 /* farewell.c: a 2xx to a call that its caller has heard the end of: it is acknowledged and ended (RFC 3261 section 15.1.1). */
 void b2bua_hang_up(struct worker *worker, const struct relay *relay, const struct sip_head *response,
 	const struct sip_basics *basics);

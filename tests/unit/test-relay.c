@@ -28,6 +28,7 @@ static struct sip_head request;
 static struct sip_basics request_basics;
 static struct call_digest digest;
 static bool by_connection;
+static struct dialog_key within; /* the call of a request within one */
 
 static struct hop hop_at(unsigned port, enum transport transport, bool given)
 {
@@ -74,6 +75,7 @@ static bool begin(enum relay_kind kind, const char *method, size_t body_length, 
 		.hops = hops,
 		.hop_count = hop_count,
 		.record = 1,
+		.dialog = within,
 		.from_caller = true,
 	};
 
@@ -1193,6 +1195,34 @@ static void there_is_a_limit_to_forks(void **state)
 	end_call();
 }
 
+/* RFC 3261 section 15.1.1. */
+static void a_bye_that_nobody_answers_ends_the_call(void **state)
+{
+	static const struct {
+		const char *method, *tag;
+		unsigned status; /* that is heard; 0: nothing */
+		bool stands;
+	} cases[] = { { "INFO", "hop", 0, true }, { "BYE", "hop", 407, true }, { "BYE", "hop", 100, false },
+		{ "BYE", "fork", 0, false } };
+	struct hop hop = hop_at(5081, TRANSPORT_UDP, true);
+	struct dialog dialog;
+
+	begin_call();
+	for (size_t i = 0; i < COUNT(cases); i++)
+		deliver(response_to(&to_hops.items[0], 200, cases[i].tag, "Contact: <sip:final@198.51.100.7>\r\n"));
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		assert_true(find_call(cases[i].tag, &dialog));
+		dialog_key(&within, span_of("call-1"), span_of("caller"), span_of(cases[i].tag));
+		digest.bytes[1]++;
+		assert_true(begin(RELAY_B2BUA_WITHIN, cases[i].method, 0, &hop, 1));
+		if (cases[i].status != 0)
+			respond(last_to_hop(), cases[i].status, cases[i].tag);
+		advance_ms(33000);
+		assert_int_equal(find_call(cases[i].tag, &dialog), cases[i].stands);
+	}
+	end_call();
+}
+
 /* Whoever answers a call that has ended is told so until he has heard it, and the caller hears nothing (RFC 3261 section
  * 15.1.1). */
 static void what_is_accepted_too_late_is_ended_however_much_is_lost(void **state)
@@ -1433,6 +1463,7 @@ int main(void)
 		TEST(a_2xx_confirms_what_has_changed_while_it_rang),
 		TEST(the_repeats_of_a_2xx_tell_nothing_new),
 		TEST(there_is_a_limit_to_forks),
+		TEST(a_bye_that_nobody_answers_ends_the_call),
 		TEST(what_is_accepted_too_late_is_ended_however_much_is_lost),
 		TEST(only_the_answer_to_the_very_request_counts),
 		TEST(branches_of_nobody_are_dropped),
