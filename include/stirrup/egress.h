@@ -39,6 +39,8 @@ struct egress_wait {
 	void *owner;
 };
 void egress_forget(struct egress_wait *wait);
+/* Whether the connection is there, so that silence is the other side's. */
+bool egress_is_connected(const struct egress_wait *wait);
 
 /* Called with the owner of a wait whose connection has failed; it is to forget the wait. */
 typedef void egress_failed(nta_agent_t *agent, void *owner, int error);

@@ -21,6 +21,7 @@
 struct hop {
 	enum transport transport;
 	bool transport_given; /* by the configuration: a long request stays on it */
+	bool takes_no_tcp;    /* a long request was tried by TCP in vain, lately */
 	struct sockaddr_storage address;
 	char text[NET_TEXT_SIZE]; /* "198.51.100.7:5060" */
 };
@@ -50,6 +51,10 @@ size_t hops_choose(const struct hops *hops, const struct next_hop *list, size_t 
 void hops_answered(struct hops *hops, const struct sockaddr_storage *address, enum transport transport);
 void hops_failed(struct hops *hops, const struct sockaddr_storage *address, enum transport transport);
 void hops_refused(struct hops *hops, const struct sockaddr_storage *address, enum transport transport);
+
+/* A hop of UDP with which no connection could be made for a long request: nothing against it, but the next ones need not try,
+ * for five minutes. */
+void hops_takes_no_tcp(struct hops *hops, const struct sockaddr_storage *address);
 
 /* Whether the address is that of any hop of the list now, whatever its port: who may speak within a call. */
 bool hops_has_address(

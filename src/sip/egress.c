@@ -125,6 +125,11 @@ void egress_forget(struct egress_wait *wait)
 	*wait = (struct egress_wait){ 0 };
 }
 
+bool egress_is_connected(const struct egress_wait *wait)
+{
+	return wait->connection != NULL && tport_is_connected(wait->connection);
+}
+
 static void wait_for(struct egress_wait *wait, tport_t *connection, void *owner)
 {
 	egress_forget(wait);

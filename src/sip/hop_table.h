@@ -11,6 +11,7 @@ struct hop_place {
 	struct hop hop;
 	struct hop_health health;
 	char branch[HOP_BRANCH_SIZE]; /* of the last probe */
+	int64_t tcp_again_us; /* not before that */
 	bool wanted;
 	struct hop_place *next;
 };

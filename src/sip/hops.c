@@ -13,6 +13,7 @@
 #define PROBE_PREFIX "z9hG4bKp"
 #define LIST_MAX 16       /* next hops of a peer */
 #define CANDIDATES_MAX 32 /* addresses among which a call chooses */
+#define NO_TCP_US INT64_C(300000000)
 
 /* A hop of the configuration, in our own copy. */
 struct target {
@@ -349,6 +350,7 @@ static void add_candidate(const struct hops *hops, struct candidates *candidates
 		return;
 	if (place != NULL) {
 		candidate->hop = place->hop;
+		candidate->hop.takes_no_tcp = hops->now_us < place->tcp_again_us;
 		candidate->last = hop_health_is_last(&place->health, hops->now_us, hops->layout.interval_us);
 	} else {
 		candidate->hop =
@@ -494,6 +496,9 @@ void hops_answered(struct hops *hops, const struct sockaddr_storage *address, en
 {
 	struct hop_place *place = hop_table_find(&hops->table, address, transport);
 
+	/* Long requests go by TCP to hops of UDP. */
+	if (place == NULL && transport == TRANSPORT_TCP)
+		place = hop_table_find(&hops->table, address, TRANSPORT_UDP);
 	if (place != NULL)
 		on_answered(hops, place);
 }
@@ -512,6 +517,14 @@ void hops_refused(struct hops *hops, const struct sockaddr_storage *address, enu
 
 	if (place != NULL)
 		on_failed(hops, place, HOP_REFUSED);
+}
+
+void hops_takes_no_tcp(struct hops *hops, const struct sockaddr_storage *address)
+{
+	struct hop_place *place = hop_table_find(&hops->table, address, TRANSPORT_UDP);
+
+	if (place != NULL)
+		place->tcp_again_us = hops->now_us + NO_TCP_US;
 }
 
 /* --- Probes --- */

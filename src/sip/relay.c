@@ -227,8 +227,8 @@ static bool wants_tcp(const struct relay *relay, const struct hop *hop, size_t l
 {
 	struct egress unused;
 
-	return length > LONG_MESSAGE && hop->transport == TRANSPORT_UDP && !hop->transport_given && !relay->by_size &&
-		!relay->egress_given &&
+	return length > LONG_MESSAGE && hop->transport == TRANSPORT_UDP && !hop->transport_given && !hop->takes_no_tcp &&
+		!relay->by_size && !relay->egress_given &&
 		egress_find(&unused, relay->generation->config, TRANSPORT_TCP, hop->address.ss_family, relay->listener);
 }
 
@@ -261,6 +261,7 @@ static bool send_to_hop(struct worker *worker, struct relay *relay)
 			relay_arm(worker->relays, relay, relay->deadline_us);
 			return true;
 		}
+		hops_takes_no_tcp(worker->hops, &hop->address);
 		relay->deadline_us = now + (last || !relay->is_invite ? TRANSACTION_US : FAILOVER_US);
 		choose_egress(relay, hop->transport);
 		relay->attempt++;
@@ -282,28 +283,38 @@ enum hop_failure {
 
 static void blame(struct worker *worker, const struct relay *relay, enum hop_failure failure)
 {
-	const struct sockaddr_storage *address = &relay->hops[relay->hop].address;
+	const struct hop *hop = &relay->hops[relay->hop];
 
+	/* It is known by its own transport, even where a long request has gone by another. */
 	switch (failure) {
 	case HOP_SILENT:
 	case HOP_UNAVAILABLE:
-		hops_failed(worker->hops, address, relay->egress.transport);
+		hops_failed(worker->hops, &hop->address, hop->transport);
 		break;
 	case HOP_REFUSES:
-		hops_refused(worker->hops, address, relay->egress.transport);
+		hops_refused(worker->hops, &hop->address, hop->transport);
 		break;
 	}
+}
+
+static bool is_by_size(const struct relay *relay)
+{
+	return relay->by_size && relay->egress.transport == TRANSPORT_TCP;
 }
 
 /* The next hop that can be sent to at all; none: the request fails. */
 static void fail_over(struct worker *worker, struct relay *relay, enum hop_failure failure)
 {
-	bool was_by_size = relay->by_size && relay->egress.transport == TRANSPORT_TCP && relay->state == RELAY_CALLING;
+	bool takes_no_tcp = is_by_size(relay) && relay->state == RELAY_CALLING &&
+		(failure == HOP_REFUSES || !egress_is_connected(&relay->wait));
 
 	egress_forget(&relay->wait);
 	/* What was too long for UDP goes by UDP all the same where the hop takes no TCP. */
-	if (was_by_size && send_to_hop(worker, relay))
-		return;
+	if (takes_no_tcp) {
+		hops_takes_no_tcp(worker->hops, &relay->hops[relay->hop].address);
+		if (!relay->cancel_wanted && send_to_hop(worker, relay))
+			return;
+	}
 	blame(worker, relay, failure);
 	while (!relay->cancel_wanted && relay->hop + 1 < relay->hop_count) {
 		relay->hop++;
@@ -491,7 +502,7 @@ static void take_failure(struct worker *worker, struct relay *relay, const struc
 		return;
 	}
 	if (response->status == 503)
-		hops_failed(worker->hops, &relay->hops[relay->hop].address, relay->egress.transport);
+		blame(worker, relay, HOP_UNAVAILABLE);
 	watch(worker, relay, response);
 	pass_response(worker, relay, response, basics);
 	settle(worker, relay, relay->is_invite ? RELAY_FAILED : RELAY_OVER);
@@ -661,6 +672,21 @@ static void repeat_request(struct worker *worker, struct relay *relay, int64_t n
 	relay_arm(worker->relays, relay, next_repeat(relay, now));
 }
 
+/* Nothing was heard in time. A connection for a long request had to be made in the time of a failover; a hop that has taken it
+ * gets what others get, instead of the same request by UDP, too. */
+static void is_silent(struct worker *worker, struct relay *relay)
+{
+	bool last = relay->hop + 1 == relay->hop_count;
+
+	if (is_by_size(relay) && last && !relay->waits_longer && egress_is_connected(&relay->wait)) {
+		relay->waits_longer = true;
+		relay->deadline_us += TRANSACTION_US - FAILOVER_US;
+		relay_arm(worker->relays, relay, relay->deadline_us);
+	} else {
+		fail_over(worker, relay, HOP_SILENT);
+	}
+}
+
 static void repeat_cancel(struct worker *worker, struct relay *relay, int64_t now)
 {
 	if (!relay->cancel_answered && relay->egress.transport == TRANSPORT_UDP) {
@@ -691,7 +717,7 @@ static void be_due(struct worker *worker, struct relay *relay, int64_t now)
 	switch (relay->state) {
 	case RELAY_CALLING:
 		if (now >= relay->deadline_us)
-			fail_over(worker, relay, HOP_SILENT);
+			is_silent(worker, relay);
 		else
 			repeat_request(worker, relay, now);
 		break;

@@ -6,6 +6,7 @@ import ipaddress
 import os
 import re
 import shutil
+import socket
 
 from forwarding import CALLEE, CALLEE_MOVED, CALLER, SECOND_HOP, World, in_mode
 from harness import DEST, OWN, free_port, wait_until
@@ -541,6 +542,39 @@ async def a_long_invite_goes_by_tcp_where_the_hop_takes_it():
         incoming.respond(486)
         await call.expect(486)
         await incoming.acknowledged(None)
+
+
+@in_mode("b2bua")
+async def a_hop_whose_tcp_is_a_black_hole_costs_one_call_four_seconds():
+    """As behind a firewall that drops what it does not know: a full queue of connections takes no more."""
+    body = b"x" * 2000
+    async with World("b2bua", hop="") as world:
+        world.callee.here.tcp.close()
+        await world.callee.here.tcp.wait_closed()
+        with contextlib.ExitStack() as stack:
+            hole = stack.enter_context(socket.socket())
+            hole.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            hole.bind((CALLEE, world.callee.port))
+            hole.listen(0)
+            for _ in range(3):
+                filler = stack.enter_context(socket.socket())
+                filler.setblocking(False)
+                filler.connect_ex((CALLEE, world.callee.port))
+            for seconds in (8, 2, 2):
+                call = world.caller.invite(body=body)
+                incoming = await world.callee.incoming(seconds=seconds)
+                assert not incoming.request.tcp and incoming.request.body == body
+                await refuse(call, incoming)
+
+
+@in_mode("b2bua")
+async def a_long_invite_is_sent_once_to_a_hop_that_takes_its_time():
+    async with World("b2bua", hop="") as world:
+        call = world.caller.invite(body=b"x" * 2000)
+        incoming = await world.callee.incoming()
+        await asyncio.sleep(5)
+        assert incoming.request.tcp and not world.callee.new_calls.items
+        await refuse(call, incoming)
 
 
 class Resolver(asyncio.DatagramProtocol):

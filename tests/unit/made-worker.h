@@ -32,7 +32,8 @@ static struct worker worker;
 static struct sent_list to_hops, to_senders;
 static int64_t now_us = INT64_C(1000000000000);
 static bool refuses[65536];          /* by port: what cannot be sent to */
-static unsigned failed, refused, answered;
+static unsigned failed, refused, answered, without_tcp;
+static bool is_connected;            /* whatever goes over a connection */
 static unsigned open_paths;          /* replies over connections that are held */
 static struct {
 	unsigned count, status;
@@ -132,6 +133,18 @@ void __wrap_hops_answered(struct hops *hops, const struct sockaddr_storage *addr
 void __wrap_hops_answered(struct hops *hops, const struct sockaddr_storage *address, enum transport transport)
 {
 	answered++;
+}
+
+void __wrap_hops_takes_no_tcp(struct hops *hops, const struct sockaddr_storage *address);
+void __wrap_hops_takes_no_tcp(struct hops *hops, const struct sockaddr_storage *address)
+{
+	without_tcp++;
+}
+
+bool __wrap_egress_is_connected(const struct egress_wait *wait);
+bool __wrap_egress_is_connected(const struct egress_wait *wait)
+{
+	return is_connected;
 }
 
 /* In their order, by their literal addresses. */

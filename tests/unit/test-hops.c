@@ -398,6 +398,47 @@ static void the_transports_of_an_address_are_two_places(void **state)
 	config_free(config);
 }
 
+static bool first_takes_tcp(struct hops *hops, const struct config *config)
+{
+	struct hop chosen[HOPS_CHOSEN_MAX];
+
+	assert_true(hops_choose(hops, config->peers->next_hops, config->peers->next_hop_count, 0, chosen) > 0);
+	return !chosen[0].takes_no_tcp;
+}
+
+static void a_hop_of_udp_without_tcp_is_known_for_five_minutes(void **state)
+{
+	struct config *config = peer_with("\"sip:198.51.100.1\"", "");
+	struct sockaddr_storage address = address_of("198.51.100.1", 5060);
+	struct hops *hops = hops_of(config);
+
+	hops_tick(hops, 1000000);
+	assert_true(first_takes_tcp(hops, config));
+	hops_takes_no_tcp(hops, &address);
+	assert_false(first_takes_tcp(hops, config));
+	hops_tick(hops, 300 * INT64_C(1000000));
+	assert_false(first_takes_tcp(hops, config));
+	hops_tick(hops, 301 * INT64_C(1000000));
+	assert_true(first_takes_tcp(hops, config));
+	hops_free(hops);
+	config_free(config);
+}
+
+static void what_a_hop_of_udp_answers_by_tcp_counts(void **state)
+{
+	struct config *config = peer_with("[ \"sip:198.51.100.1\", \"sip:198.51.100.2\" ]", "");
+	struct sockaddr_storage address = address_of("198.51.100.1", 5060);
+	struct hops *hops = hops_of(config);
+
+	for (int i = 0; i < 3; i++) {
+		fail_hop(hops, "198.51.100.1");
+		hops_answered(hops, &address, TRANSPORT_TCP);
+	}
+	assert_string_equal(chosen_text(hops, config->peers, 0), "198.51.100.1:5060 198.51.100.2:5060");
+	hops_free(hops);
+	config_free(config);
+}
+
 /* --- Probes --- */
 
 static void a_hop_is_probed_and_its_answer_counts(void **state)
@@ -883,6 +924,8 @@ int main(void)
 		cmocka_unit_test(weights_share_the_calls_out),
 		cmocka_unit_test(what_does_not_answer_comes_last),
 		cmocka_unit_test(the_transports_of_an_address_are_two_places),
+		cmocka_unit_test(a_hop_of_udp_without_tcp_is_known_for_five_minutes),
+		cmocka_unit_test(what_a_hop_of_udp_answers_by_tcp_counts),
 		cmocka_unit_test(a_hop_is_probed_and_its_answer_counts),
 		cmocka_unit_test(only_408_and_503_to_a_probe_are_failures),
 		cmocka_unit_test(a_copy_of_a_probes_response_says_nothing_new),

@@ -233,7 +233,8 @@ static int set_up(void **state)
 	digest = (struct call_digest){ { ++nth } };
 	by_connection = false;
 	memset(refuses, 0, sizeof refuses);
-	failed = refused = answered = 0;
+	failed = refused = answered = without_tcp = 0;
+	is_connected = false;
 	recorded.count = recorded.status = recorded.notes = 0;
 	return worker.relays == NULL;
 }
@@ -1045,9 +1046,62 @@ static void and_by_udp_where_there_is_no_tcp(void **state)
 	assert_false(same_branch(&to_hops.items[0], &to_hops.items[1]));
 	/* That it takes no TCP is nothing against the hop. */
 	assert_int_equal(refused + failed, 0);
+	assert_int_equal(without_tcp, 1);
 	advance_ms(600);
 	assert_int_equal(to_hops.count, 3);
 	respond(&to_hops.items[1], 486, "one");
+}
+
+static void and_by_udp_at_once_where_that_is_known(void **state)
+{
+	struct hop hop = hop_at(5081, TRANSPORT_UDP, false);
+
+	hop.takes_no_tcp = true;
+	assert_true(begin(RELAY_FORWARD, "INVITE", 1300, &hop, 1));
+	assert_int_equal(to_hops.items[0].transport, TRANSPORT_UDP);
+	respond(&to_hops.items[0], 486, "one");
+}
+
+static void a_connection_that_is_not_there_in_four_seconds_is_none(void **state)
+{
+	struct hop hop = hop_at(5081, TRANSPORT_UDP, false);
+
+	assert_true(begin(RELAY_FORWARD, "INVITE", 1300, &hop, 1));
+	advance_ms(4100);
+	assert_int_equal(to_hops.count, 2);
+	assert_int_equal(to_hops.items[1].transport, TRANSPORT_UDP);
+	assert_int_equal(without_tcp, 1);
+	assert_int_equal(refused + failed, 0);
+	respond(&to_hops.items[1], 486, "one");
+}
+
+/* It would take the same request by UDP for a merged one (RFC 3261 section 8.2.2.2). */
+static void who_takes_the_connection_and_says_nothing_gets_his_time(void **state)
+{
+	struct hop hop = hop_at(5081, TRANSPORT_UDP, false);
+	static const int final[] = { 32000 };
+	int64_t from = now_us;
+
+	is_connected = true;
+	assert_true(begin(RELAY_FORWARD, "INVITE", 1300, &hop, 1));
+	advance_ms(32100);
+	assert_int_equal(to_hops.count, 1);
+	assert_times(&to_senders, "SIP/2.0 408 ", from, final, 1);
+	assert_int_equal(failed, 1);
+	assert_int_equal(without_tcp, 0);
+	relay_acknowledge(&worker, &digest);
+}
+
+static void a_long_request_that_is_cancelled_is_not_sent_by_udp(void **state)
+{
+	struct hop hop = hop_at(5081, TRANSPORT_UDP, false);
+
+	assert_true(begin(RELAY_FORWARD, "INVITE", 1300, &hop, 1));
+	assert_true(relay_cancel(&worker, &digest));
+	relay_connection_failed(NULL, to_hops.items[0].owner, 111);
+	assert_int_equal(to_hops.count, 1);
+	assert_starts(last_to_caller(), "SIP/2.0 487 ");
+	relay_acknowledge(&worker, &digest);
 }
 
 static void what_is_said_holds_however_long_it_is(void **state)
@@ -1457,6 +1511,10 @@ int main(void)
 		TEST(one_that_fails_while_it_rings_does_not),
 		TEST(a_long_request_goes_by_tcp_where_nothing_is_said),
 		TEST(and_by_udp_where_there_is_no_tcp),
+		TEST(and_by_udp_at_once_where_that_is_known),
+		TEST(a_connection_that_is_not_there_in_four_seconds_is_none),
+		TEST(who_takes_the_connection_and_says_nothing_gets_his_time),
+		TEST(a_long_request_that_is_cancelled_is_not_sent_by_udp),
 		TEST(what_is_said_holds_however_long_it_is),
 		TEST(merged_requests_are_told),
 		TEST(nothing_of_the_far_leg_is_seen),
