@@ -13,7 +13,7 @@
 #include "lru.h"
 #include "outbox.h"
 #include "stirrup/channel.h"
-#include "stirrup/child.h"
+#include "stirrup/child_control.h"
 #include "stirrup/clock.h"
 #include "stirrup/config.h"
 #include "stirrup/expiry.h"
@@ -41,11 +41,9 @@ struct worker_end {
 };
 
 struct fetcher {
-	int control;
+	struct child_control control;
 	int epoll;
 	struct worker_end workers[CHANNELS_MAX];
-	int next_config; /* CHILD_CONFIG came, CHILD_START or CHILD_RELOAD not yet; -1: none */
-	uint32_t next_generation;
 	struct config *config; /* NULL before CHILD_START */
 	struct knowledge *knowledge;
 	struct http_client *http;
@@ -407,40 +405,6 @@ static void take_channel(struct fetcher *fetcher, uint32_t index, int fd)
 		begin_to_serve(fetcher, index);
 }
 
-static void take_config(struct fetcher *fetcher, uint32_t generation, int fd)
-{
-	if (fetcher->next_config >= 0)
-		close(fetcher->next_config);
-	fetcher->next_config = fd;
-	fetcher->next_generation = generation;
-}
-
-static void tell(struct fetcher *fetcher, enum child_message_kind kind)
-{
-	struct child_message message = { .kind = kind, .generation = fetcher->next_generation };
-
-	if (!channel_send(fetcher->control, &message, sizeof message, -1))
-		log_error("the supervisor does not take an answer: %s", strerror(errno));
-}
-
-/* The supervisor has checked these bytes; that they do not parse here is our fault or want of memory. */
-static struct config *parse_next(struct fetcher *fetcher)
-{
-	struct config_source *source =
-		fetcher->next_config < 0 ? NULL : config_source_from_memfd(fetcher->next_config);
-	struct config_report *report = config_report_new();
-	struct config *config = source == NULL || report == NULL ? NULL : config_parse(source, report);
-
-	if (config == NULL)
-		log_error("the configuration cannot be read");
-	config_report_free(report);
-	config_source_free(source);
-	if (fetcher->next_config >= 0)
-		close(fetcher->next_config);
-	fetcher->next_config = -1;
-	return config;
-}
-
 /* Changes over to it, and takes both over. */
 static void use(struct fetcher *fetcher, struct config *config, struct trust_files *files)
 {
@@ -472,7 +436,7 @@ static void start(struct fetcher *fetcher)
 
 	if (fetcher->config != NULL)
 		return;
-	config = parse_next(fetcher);
+	config = child_control_take_config(&fetcher->control);
 	/* Who cannot be trusted for now is logged; the others are. */
 	files = config == NULL ? NULL : trust_files_load(config, NULL, now_s(), NULL);
 	if (files == NULL) {
@@ -485,7 +449,7 @@ static void start(struct fetcher *fetcher)
 	for (uint32_t i = 0; i < CHANNELS_MAX; i++)
 		if (fetcher->workers[i].channel >= 0)
 			begin_to_serve(fetcher, i);
-	tell(fetcher, CHILD_READY);
+	child_control_answer(&fetcher->control, CHILD_READY);
 }
 
 static void log_finding(enum config_severity severity, const char *line, void *context)
@@ -496,7 +460,7 @@ static void log_finding(enum config_severity severity, const char *line, void *c
 
 static void reload(struct fetcher *fetcher)
 {
-	struct config *config = fetcher->config == NULL ? NULL : parse_next(fetcher);
+	struct config *config = fetcher->config == NULL ? NULL : child_control_take_config(&fetcher->control);
 	struct config_report *report = config_report_new();
 	struct trust_files *files = NULL;
 
@@ -504,13 +468,13 @@ static void reload(struct fetcher *fetcher)
 		files = trust_files_load(config, knowledge_trust_files(fetcher->knowledge), now_s(), report);
 	if (files != NULL && config_report_errors(report) == 0) {
 		use(fetcher, config, files);
-		tell(fetcher, CHILD_READY);
+		child_control_answer(&fetcher->control, CHILD_READY);
 	} else {
 		if (report != NULL)
 			config_report_each(report, log_finding, NULL);
 		trust_files_free(files);
 		config_free(config);
-		tell(fetcher, CHILD_REFUSED);
+		child_control_answer(&fetcher->control, CHILD_REFUSED);
 	}
 	config_report_free(report);
 }
@@ -518,9 +482,6 @@ static void reload(struct fetcher *fetcher)
 static void obey(struct fetcher *fetcher, const struct child_message *message, int fd)
 {
 	switch (message->kind) {
-	case CHILD_CONFIG:
-		take_config(fetcher, message->generation, fd);
-		return;
 	case CHILD_FETCHER:
 		take_channel(fetcher, message->index, fd);
 		return;
@@ -533,6 +494,7 @@ static void obey(struct fetcher *fetcher, const struct child_message *message, i
 	case CHILD_STOP:
 		fetcher->stopping = true;
 		break;
+	case CHILD_CONFIG:
 	case CHILD_IDENTITY:
 	case CHILD_LISTENER:
 	case CHILD_SIGNER:
@@ -558,16 +520,17 @@ static void read_control(struct fetcher *fetcher)
 {
 	struct child_message message;
 	int fd;
-	ssize_t length = channel_receive(fetcher->control, &message, sizeof message, &fd);
 
-	if (length == (ssize_t)sizeof message)
+	switch (child_control_next(&fetcher->control, &message, &fd)) {
+	case CHILD_NEWS_NONE:
+		break;
+	case CHILD_NEWS_MESSAGE:
 		obey(fetcher, &message, fd);
-	else if (length > 0 || (length < 0 && errno == EMSGSIZE))
-		log_error("the supervisor sent a message of a wrong length");
-	else if (length == 0 || (errno != EAGAIN && errno != EINTR))
+		break;
+	case CHILD_NEWS_END:
 		fetcher->stopping = true;
-	if (length > 0 && length != (ssize_t)sizeof message && fd >= 0)
-		close(fd);
+		break;
+	}
 }
 
 /* --- Trust that expires --- */
@@ -670,7 +633,7 @@ static bool set_up(struct fetcher *fetcher)
 	fetcher->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (fetcher->knowledge != NULL && fetcher->fetched != NULL && fetcher->expiries != NULL &&
 		fetcher->fetches != NULL && fetcher->epoll >= 0)
-		return watch(fetcher, fetcher->control, CONTROL);
+		return watch(fetcher, fetcher->control.fd, CONTROL);
 	log_error("out of memory, or of descriptors");
 	return false;
 }
@@ -685,21 +648,10 @@ static void release_all(struct fetcher *fetcher)
 	knowledge_free(fetcher->knowledge);
 	lru_free(fetcher->fetched);
 	expiry_watch_free(fetcher->expiries);
-	if (fetcher->next_config >= 0)
-		close(fetcher->next_config);
+	child_control_end(&fetcher->control);
 	if (fetcher->epoll >= 0)
 		close(fetcher->epoll);
 	config_free(fetcher->config);
-}
-
-/* What a terminal or a service manager sends to the whole group is for the supervisor: it stops the workers
- * first, and they still need us. */
-static void leave_signals_to_supervisor(void)
-{
-	signal(SIGPIPE, SIG_IGN);
-	signal(SIGHUP, SIG_IGN);
-	signal(SIGINT, SIG_IGN);
-	signal(SIGTERM, SIG_IGN);
 }
 
 int fetcher_main(int control)
@@ -710,12 +662,11 @@ int fetcher_main(int control)
 
 	if (fetcher == NULL)
 		return 1;
-	fetcher->control = control;
+	child_control_begin(&fetcher->control, control);
 	fetcher->epoll = -1;
-	fetcher->next_config = -1;
 	for (uint32_t i = 0; i < CHANNELS_MAX; i++)
 		fetcher->workers[i].channel = -1;
-	leave_signals_to_supervisor();
+	signal(SIGPIPE, SIG_IGN);
 	/* A name server that is silent must not keep the threads of libcurl, one for each name, for half a
 	 * minute. */
 	setenv("RES_OPTIONS", "timeout:1 attempts:2", 0);

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "stirrup/channel.h"
-#include "stirrup/child.h"
+#include "stirrup/child_control.h"
 #include "stirrup/clock.h"
 #include "stirrup/config.h"
 #include "stirrup/log.h"
@@ -47,11 +47,8 @@ struct inbox {
 };
 
 struct recorder {
-	int control;
+	struct child_control control;
 	struct config *config;
-	struct config *next;          /* CHILD_CONFIG came, CHILD_RELOAD not yet */
-	bool next_refused;
-	uint32_t next_generation;
 	bool started;
 	bool stopping;
 
@@ -463,27 +460,6 @@ static bool drain(struct recorder *r)
 
 /* ---- the supervisor ---- */
 
-static void answer(struct recorder *r, enum child_message_kind kind)
-{
-	struct child_message message = { .kind = kind, .generation = r->next_generation };
-
-	if (!channel_send(r->control, &message, sizeof message, -1))
-		log_warning("the supervisor does not take an answer: %s", strerror(errno));
-}
-
-static void take_config(struct recorder *r, uint32_t generation, int fd)
-{
-	struct config_source *source = config_source_from_memfd(fd);
-	struct config_report *report = config_report_new();
-
-	config_free(r->next);
-	r->next = source == NULL || report == NULL ? NULL : config_parse(source, report);
-	r->next_refused = r->next == NULL;
-	r->next_generation = generation;
-	config_report_free(report);
-	config_source_free(source);
-}
-
 static int64_t final_wait_us(const struct config *config)
 {
 	int64_t wait = FINAL_WAIT_US;
@@ -510,20 +486,17 @@ static void end_open_records(struct recorder *r)
 
 static void change_over(struct recorder *r)
 {
-	if (r->next_refused) {
-		log_error("the configuration cannot be read");
-		answer(r, CHILD_REFUSED);
-		r->next_refused = false;
+	struct config *next = child_control_take_config(&r->control);
+
+	if (next == NULL) {
+		child_control_answer(&r->control, CHILD_REFUSED);
 		return;
 	}
-	if (r->next != NULL) {
-		if (r->next->records_file == NULL)
-			end_open_records(r);
-		config_free(r->config);
-		r->config = r->next;
-		r->next = NULL;
-		r->limit_us = final_wait_us(r->config);
-	}
+	if (next->records_file == NULL)
+		end_open_records(r);
+	config_free(r->config);
+	r->config = next;
+	r->limit_us = final_wait_us(r->config);
 	/* What waits for a FIFO's reader belongs to the old file; check_file() opens the new one after that. */
 	r->next_check_us = 0;
 	r->identity = (struct stat){ 0 };
@@ -533,15 +506,12 @@ static void change_over(struct recorder *r)
 		forget_lines(r);
 	}
 	check_file(r);
-	answer(r, CHILD_READY);
+	child_control_answer(&r->control, CHILD_READY);
 }
 
 static void obey(struct recorder *r, const struct child_message *message, int fd)
 {
 	switch (message->kind) {
-	case CHILD_CONFIG:
-		take_config(r, message->generation, fd);
-		break;
 	case CHILD_RECORDER:
 		if (fd != -1 && add_channel(r, fd))
 			return;
@@ -554,6 +524,7 @@ static void obey(struct recorder *r, const struct child_message *message, int fd
 	case CHILD_STOP:
 		r->stopping = true;
 		break;
+	case CHILD_CONFIG:
 	case CHILD_IDENTITY:
 	case CHILD_LISTENER:
 	case CHILD_SIGNER:
@@ -577,21 +548,18 @@ static void obey(struct recorder *r, const struct child_message *message, int fd
 
 static void read_control(struct recorder *r)
 {
-	for (;;) {
-		struct child_message message;
-		int fd;
-		ssize_t length = channel_receive(r->control, &message, sizeof message, &fd);
+	struct child_message message;
+	int fd;
 
-		if (length == -1 && (errno == EAGAIN || errno == EINTR))
-			return;
-		if (length <= 0) {
-			r->stopping = true;
-			return;
-		}
-		if (length == sizeof message)
-			obey(r, &message, fd);
-		else if (fd != -1)
-			close(fd);
+	switch (child_control_next(&r->control, &message, &fd)) {
+	case CHILD_NEWS_NONE:
+		break;
+	case CHILD_NEWS_MESSAGE:
+		obey(r, &message, fd);
+		break;
+	case CHILD_NEWS_END:
+		r->stopping = true;
+		break;
 	}
 }
 
@@ -603,7 +571,7 @@ static void wait_for_work(struct recorder *r)
 {
 	nfds_t count = 0;
 
-	r->polled[count++] = (struct pollfd){ .fd = r->control, .events = POLLIN };
+	r->polled[count++] = (struct pollfd){ .fd = r->control.fd, .events = POLLIN };
 	if (has_lines(r)) {
 		r->polled[count++] = (struct pollfd){ .fd = r->file, .events = POLLOUT };
 	} else if (r->started) {
@@ -617,7 +585,7 @@ static void wait_for_work(struct recorder *r)
 
 static void nap(struct recorder *r)
 {
-	struct pollfd control = { .fd = r->control, .events = POLLIN };
+	struct pollfd control = { .fd = r->control.fd, .events = POLLIN };
 
 	poll(&control, 1, r->full_batch ? SHORT_NAP_MS : NAP_MS);
 	r->full_batch = false;
@@ -701,7 +669,7 @@ static void release(struct recorder *r)
 	while (r->channel_count > 0)
 		remove_channel(r, r->channel_count - 1);
 	config_free(r->config);
-	config_free(r->next);
+	child_control_end(&r->control);
 	free(r->channels);
 	free(r->polled);
 	free(r->inbox);
@@ -710,8 +678,9 @@ static void release(struct recorder *r)
 
 int recorder_main(int control)
 {
-	struct recorder r = { .control = control, .file = -1, .limit_us = FINAL_WAIT_US };
+	struct recorder r = { .file = -1, .limit_us = FINAL_WAIT_US };
 
+	child_control_begin(&r.control, control);
 	/* A FIFO whose reader is gone, a limit on the file's size: both are errors of write(), not our end. */
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);

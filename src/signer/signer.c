@@ -20,7 +20,7 @@
 
 #include "stirrup/attestation.h"
 #include "stirrup/channel.h"
-#include "stirrup/child.h"
+#include "stirrup/child_control.h"
 #include "stirrup/clock.h"
 #include "stirrup/config.h"
 #include "stirrup/credential.h"
@@ -48,11 +48,9 @@ struct key_set {
 };
 
 struct signer {
-	int control;
+	struct child_control control;
 	int epoll;
 	int channels[CHANNELS_MAX]; /* [worker]; -1: none */
-	int next_config;            /* CHILD_CONFIG came, CHILD_START or CHILD_RELOAD not yet; -1: none */
-	uint32_t next_generation;
 	struct key_set *current;  /* NULL before CHILD_START */
 	struct key_set *previous; /* for calls that began under it; NULL: none */
 	struct expiry_watch *expiries;
@@ -127,19 +125,6 @@ static const char *date_text(int64_t seconds, char text[24])
 }
 
 /* The supervisor has checked these bytes; that they do not parse here is our fault or want of memory. */
-static struct config *parse_config(int fd)
-{
-	struct config_source *source = config_source_from_memfd(fd);
-	struct config_report *report = config_report_new();
-	struct config *config = source == NULL || report == NULL ? NULL : config_parse(source, report);
-
-	if (config == NULL)
-		log_error("the configuration cannot be read");
-	config_report_free(report);
-	config_source_free(source);
-	return config;
-}
-
 static void load_credential(struct key_set *set, size_t index, int64_t now)
 {
 	const struct credential_config *config = &set->config->credentials[index];
@@ -159,16 +144,13 @@ static struct key_set *load_next(struct signer *signer)
 	struct key_set *set = calloc(1, sizeof *set);
 	int64_t now = wall_us() / 1000000;
 
-	if (set != NULL && signer->next_config >= 0)
-		set->config = parse_config(signer->next_config);
-	if (signer->next_config >= 0)
-		close(signer->next_config);
-	signer->next_config = -1;
+	if (set != NULL)
+		set->config = child_control_take_config(&signer->control);
 	if (set == NULL || set->config == NULL) {
 		key_set_free(set);
 		return NULL;
 	}
-	set->generation = signer->next_generation;
+	set->generation = signer->control.generation;
 	set->credentials = calloc(set->config->credential_count + 1, sizeof *set->credentials);
 	set->signatures = calloc(set->config->credential_count + 1, sizeof *set->signatures);
 	if (set->credentials == NULL || set->signatures == NULL) {
@@ -470,22 +452,6 @@ static void take_channel(struct signer *signer, uint32_t index, int fd)
 		close_channel(signer, index);
 }
 
-static void take_config(struct signer *signer, uint32_t generation, int fd)
-{
-	if (signer->next_config >= 0)
-		close(signer->next_config);
-	signer->next_config = fd;
-	signer->next_generation = generation;
-}
-
-static void tell(struct signer *signer, enum child_message_kind kind)
-{
-	struct child_message message = { .kind = kind, .generation = signer->next_generation };
-
-	if (!channel_send(signer->control, &message, sizeof message, -1))
-		log_error("the supervisor does not take an answer: %s", strerror(errno));
-}
-
 static void start(struct signer *signer)
 {
 	if (signer->current != NULL)
@@ -499,7 +465,7 @@ static void start(struct signer *signer)
 	for (uint32_t i = 0; i < CHANNELS_MAX; i++)
 		if (signer->channels[i] >= 0 && !watch(signer, signer->channels[i], i))
 			close_channel(signer, i);
-	tell(signer, CHILD_READY);
+	child_control_answer(&signer->control, CHILD_READY);
 }
 
 static void reload(struct signer *signer)
@@ -508,14 +474,14 @@ static void reload(struct signer *signer)
 
 	if (next == NULL || would_lose_a_credential(signer->current, next, wall_us() / 1000000)) {
 		key_set_free(next);
-		tell(signer, CHILD_REFUSED);
+		child_control_answer(&signer->control, CHILD_REFUSED);
 		return;
 	}
 	key_set_free(signer->previous);
 	signer->previous = signer->current;
 	signer->current = next;
 	signer->next_look_us = 0;
-	tell(signer, CHILD_READY);
+	child_control_answer(&signer->control, CHILD_READY);
 }
 
 static void release(struct signer *signer, uint32_t generation)
@@ -529,9 +495,6 @@ static void release(struct signer *signer, uint32_t generation)
 static void obey(struct signer *signer, const struct child_message *message, int fd)
 {
 	switch (message->kind) {
-	case CHILD_CONFIG:
-		take_config(signer, message->generation, fd);
-		return;
 	case CHILD_SIGNER:
 		take_channel(signer, message->index, fd);
 		return;
@@ -547,6 +510,7 @@ static void obey(struct signer *signer, const struct child_message *message, int
 	case CHILD_STOP:
 		signer->stopping = true;
 		break;
+	case CHILD_CONFIG:
 	case CHILD_IDENTITY:
 	case CHILD_LISTENER:
 	case CHILD_RECORDER:
@@ -567,21 +531,21 @@ static void obey(struct signer *signer, const struct child_message *message, int
 		close(fd);
 }
 
-/* One message only: what workers sent before a reload is served before the next one. */
 static void read_control(struct signer *signer)
 {
 	struct child_message message;
 	int fd;
-	ssize_t length = channel_receive(signer->control, &message, sizeof message, &fd);
 
-	if (length == (ssize_t)sizeof message)
+	switch (child_control_next(&signer->control, &message, &fd)) {
+	case CHILD_NEWS_NONE:
+		break;
+	case CHILD_NEWS_MESSAGE:
 		obey(signer, &message, fd);
-	else if (length > 0 || (length < 0 && errno == EMSGSIZE))
-		log_error("the supervisor sent a message of a wrong length");
-	else if (length == 0 || (errno != EAGAIN && errno != EINTR))
+		break;
+	case CHILD_NEWS_END:
 		signer->stopping = true;
-	if (length > 0 && length != (ssize_t)sizeof message && fd >= 0)
-		close(fd);
+		break;
+	}
 }
 
 /* --- The loop --- */
@@ -615,8 +579,7 @@ static void release_all(struct signer *signer)
 	for (uint32_t i = 0; i < CHANNELS_MAX; i++)
 		if (signer->channels[i] >= 0)
 			close(signer->channels[i]);
-	if (signer->next_config >= 0)
-		close(signer->next_config);
+	child_control_end(&signer->control);
 	if (signer->epoll >= 0)
 		close(signer->epoll);
 	key_set_free(signer->previous);
@@ -624,22 +587,13 @@ static void release_all(struct signer *signer)
 	expiry_watch_free(signer->expiries);
 }
 
-/* What a terminal or a service manager sends to the whole group is for the supervisor: it stops the workers
- * first, and they still need us. */
-static void leave_signals_to_supervisor(void)
-{
-	signal(SIGPIPE, SIG_IGN);
-	signal(SIGHUP, SIG_IGN);
-	signal(SIGINT, SIG_IGN);
-	signal(SIGTERM, SIG_IGN);
-}
-
 int signer_main(int control)
 {
-	struct signer signer = { .control = control, .epoll = -1, .next_config = -1 };
+	struct signer signer = { .epoll = -1 };
 
+	child_control_begin(&signer.control, control);
 	memset(signer.channels, -1, sizeof signer.channels);
-	leave_signals_to_supervisor();
+	signal(SIGPIPE, SIG_IGN);
 	if (!protect_memory())
 		return 1;
 	lock_memory();

@@ -12,8 +12,6 @@
 #include <sofia-sip/su_log.h>
 #include <sofia-sip/tport_tag.h>
 
-#include "stirrup/channel.h"
-#include "stirrup/child.h"
 #include "stirrup/clock.h"
 #include "stirrup/log.h"
 #include "dialogs.h"
@@ -36,7 +34,6 @@ static int datagram_waits[SOCKETS_MAX + 1];
 static size_t datagram_wait_count;
 
 static struct worker worker = {
-	.control = -1,
 	.signer = -1,
 	.fetcher = -1,
 	.recorder = -1,
@@ -188,25 +185,12 @@ static void forget_listener_fds(void)
 		listener_fds[i] = -1;
 }
 
-static void take_config(uint32_t number, int fd)
+static void take_incoming(void)
 {
-	struct config_source *source = config_source_from_memfd(fd);
-	struct config_report *report = config_report_new();
-	struct config *config = source == NULL || report == NULL ? NULL : config_parse(source, report);
+	struct config *config = child_control_take_config(&worker.control);
 
 	generation_unref(incoming);
-	incoming = config == NULL ? NULL : generation_new(number, config);
-	config_report_free(report);
-	config_source_free(source);
-	close(fd);
-}
-
-static void say(enum child_message_kind kind, uint32_t generation)
-{
-	struct child_message message = { .kind = kind, .generation = generation };
-
-	if (!channel_send(worker.control, &message, sizeof message, -1))
-		log_error("cannot talk to the supervisor: %s", strerror(errno));
+	incoming = config == NULL ? NULL : generation_new(worker.control.generation, config);
 }
 
 /* Whoever is sent to is looked after ten times a second. */
@@ -351,10 +335,9 @@ static void stop(void)
 
 static void serve_or_die(void)
 {
-	uint32_t number = incoming == NULL ? 0 : incoming->number;
-
+	take_incoming();
 	if (start()) {
-		say(CHILD_READY, number);
+		child_control_answer(&worker.control, CHILD_READY);
 		return;
 	}
 	log_error("cannot start");
@@ -364,18 +347,14 @@ static void serve_or_die(void)
 
 static void reload(void)
 {
-	uint32_t number = incoming == NULL ? 0 : incoming->number;
-
-	say(change_over() ? CHILD_READY : CHILD_REFUSED, number);
+	take_incoming();
+	child_control_answer(&worker.control, change_over() ? CHILD_READY : CHILD_REFUSED);
 }
 
 /* Keeps the descriptor or closes it. */
 static void take_message(const struct child_message *message, int fd)
 {
 	switch (message->kind) {
-	case CHILD_CONFIG:
-		take_config(message->generation, fd);
-		return;
 	case CHILD_IDENTITY:
 		worker.index = message->index;
 		worker.count = message->count;
@@ -435,6 +414,7 @@ static void take_message(const struct child_message *message, int fd)
 	case CHILD_STOP:
 		stop();
 		break;
+	case CHILD_CONFIG:
 	case CHILD_RELEASE:
 	case CHILD_READY:
 	case CHILD_REFUSED:
@@ -448,12 +428,17 @@ static int on_control(su_root_magic_t *magic, su_wait_t *wait, su_wakeup_arg_t *
 {
 	struct child_message message;
 	int fd;
-	ssize_t length = channel_receive(worker.control, &message, sizeof message, &fd);
 
-	if (length == (ssize_t)sizeof message)
+	switch (child_control_next(&worker.control, &message, &fd)) {
+	case CHILD_NEWS_NONE:
+		break;
+	case CHILD_NEWS_MESSAGE:
 		take_message(&message, fd);
-	else if (length >= 0 || errno != EAGAIN)
-		su_root_break(worker.root); /* the supervisor is gone */
+		break;
+	case CHILD_NEWS_END:
+		su_root_break(worker.root);
+		break;
+	}
 	return 0;
 }
 
@@ -483,13 +468,14 @@ static void release_all(void)
 	call_digester_free(worker.digester);
 	generation_unref(worker.generation);
 	generation_unref(incoming);
+	child_control_end(&worker.control);
 	su_root_destroy(worker.root);
 	su_deinit();
 }
 
 int worker_main(int control)
 {
-	worker.control = control;
+	child_control_begin(&worker.control, control);
 	forget_listener_fds();
 	if (su_init() != 0)
 		return 1;

@@ -11,6 +11,7 @@
 #include "stirrup/answer.h"
 #include "stirrup/answer_memo.h"
 #include "stirrup/call.h"
+#include "stirrup/child_control.h"
 #include "stirrup/facts_table.h"
 #include "stirrup/fetcher.h"
 #include "stirrup/hops.h"
@@ -34,7 +35,8 @@ struct flight {
 };
 
 struct worker {
-	int control, signer, fetcher, recorder, handed_over; /* channels; -1: none */
+	struct child_control control;
+	int signer, fetcher, recorder, handed_over; /* channels; -1: none */
 	uint32_t index, count;
 	uint8_t secret[CHILD_SECRET_BYTES], previous_secret[CHILD_SECRET_BYTES];
 	bool has_previous_secret;
