@@ -8,7 +8,6 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <sofia-sip/su.h>
@@ -354,27 +353,58 @@ static int slot_of_connection(int s)
 	return -1;
 }
 
-/* Line ends may stand before a request (RFC 3261 section 7.5), and keep-alives are nothing else (RFC 5626 section 3.5.1).
- * Sofia handles a few of them well that come alone, but with MSG_FLG_EXTRACT_COPY garbles the start line that comes
- * behind them in the same read: so they are shown to it alone. */
-static issize_t leading_line_ends(int s)
+static bool is_start_line(struct span line)
 {
-	char start[8];
-	ssize_t length = recv(s, start, sizeof start, MSG_PEEK | MSG_DONTWAIT);
-	issize_t count = 0;
+	static const char version[] = "SIP/2.0";
+	size_t length = sizeof version - 1;
 
-	while (count < length && (start[count] == '\r' || start[count] == '\n'))
+	line = span_trim(line);
+	return line.length > length &&
+		(memcmp(line.at, version, length) == 0 || memcmp(line.at + line.length - length, version, length) == 0);
+}
+
+#define LINE_ENDS_MAX 8 /* that Sofia is shown at a time */
+
+static size_t count_line_ends(struct span data)
+{
+	size_t count = 0;
+
+	while (count < data.length && count < LINE_ENDS_MAX && (data.at[count] == '\r' || data.at[count] == '\n'))
 		count++;
 	return count;
+}
+
+/* Line ends may stand before a message (RFC 3261 section 7.5), and keep-alives are nothing else (RFC 5626 section 3.5.1).
+ * Sofia handles a few of them well that come alone, but with MSG_FLG_EXTRACT_COPY garbles the start line that comes
+ * behind them in the same read. So a read ends before what may be a start line: it could end anywhere, as far as Sofia knows.
+ * What comes is read on from there. */
+static size_t length_to_start_line(struct span data)
+{
+	size_t at = count_line_ends(data), size;
+	bool behind_empty = false;
+
+	if (at > 0)
+		return at;
+	for (; at < data.length; at += size) {
+		const char *line = data.at + at;
+		const char *end = memchr(line, '\n', data.length - at);
+		bool is_empty = line[0] == '\n' || (line[0] == '\r' && (end == NULL || end == line + 1));
+
+		size = end == NULL ? data.length - at : (size_t)(end - line) + 1;
+		if (at > 0 && !is_empty && ((end == NULL && behind_empty) || is_start_line((struct span){ line, size })))
+			break;
+		behind_empty = is_empty;
+	}
+	return at;
 }
 
 /* A stranger's connection ends before a byte of it is read: 0 means end of file to Sofia. */
 static issize_t next_of_stream(int s)
 {
+	static char peeked[DATAGRAM_MAX];
 	socklen_t length = sizeof sockets.arrival.source;
 	int slot = slot_of_connection(s);
-	issize_t line_ends;
-	int available = 0;
+	ssize_t available;
 
 	if (getpeername(s, (struct sockaddr *)&sockets.arrival.source, &length) != 0)
 		return 0;
@@ -384,10 +414,8 @@ static issize_t next_of_stream(int s)
 		log_stranger(slot);
 		return 0;
 	}
-	line_ends = leading_line_ends(s);
-	if (line_ends > 0)
-		return line_ends;
-	return ioctl(s, FIONREAD, &available) < 0 ? -1 : available;
+	available = recv(s, peeked, sizeof peeked, MSG_PEEK | MSG_DONTWAIT);
+	return available <= 0 ? 0 : (issize_t)length_to_start_line((struct span){ peeked, (size_t)available });
 }
 
 /* --- The functions that Sofia-SIP calls in place of its own --- */

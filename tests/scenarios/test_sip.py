@@ -212,6 +212,25 @@ def test_crlf_before_a_request_over_tcp_is_ignored():
                 assert client.ask(client.request()).has("Identity")
 
 
+def test_crlf_between_requests_over_tcp_is_ignored():
+    """However the connection cuts them into pieces."""
+    with Stirrup() as stirrup:
+        for between in (b"\r\n", b"\r\n\r\n", b"\n" * 9, b"\r\n" * 20000):
+            for body in (b"", b"INVITE sip:a SIP/2.0\r\n\r\n\r\nSIP/2.0 200 OK\r\n\r\n"):
+                with stirrup.client(tcp=True) as client:
+                    client.send(between.join(client.request(call_id=f"{i}@crlf", body=body) for i in range(4)) + between)
+                    answers = [client.receive() for _ in range(4)]
+                    assert {answer["Call-ID"] for answer in answers if answer} == {f"{i}@crlf" for i in range(4)}, answers
+        with stirrup.client(tcp=True) as client:
+            first, second = client.request(), client.request()
+            # The second start line comes in two pieces.
+            for cut in (0, 1, 6, 20, second.index(b"\r\n"), second.index(b"\r\n") + 1, second.index(b"\r\n") + 2):
+                client.send(first + b"\r\n\r\n" + second[:cut])
+                time.sleep(0.05)
+                client.send(second[cut:])
+                assert client.receive() is not None and client.receive() is not None, f"cut at {cut}"
+
+
 def test_ipv6_is_served_over_udp_and_tcp():
     with Stirrup() as stirrup:
         for tcp in (False, True):
