@@ -87,17 +87,44 @@ static char next_decoded(struct span *text)
 	return c;
 }
 
-static bool is_verstat(struct span param)
+/* Takes ";verstat" off the text, however it is written. */
+static bool take_name(struct span *text)
 {
 	static const char name[] = "verstat";
 
+	if (text->length == 0 || text->at[0] != ';')
+		return false;
+	do {
+		text->at++;
+		text->length--;
+	} while (text->length > 0 && memchr(" \t\r\n", text->at[0], 4) != NULL);
+	for (const char *c = name; *c != '\0'; c++)
+		if ((next_decoded(text) | 0x20) != *c)
+			return false;
+	return true;
+}
+
+static bool is_verstat(struct span param)
+{
 	if (param.length == 0 || param.at[0] != ';')
 		return false;
-	param = span_trim((struct span){ param.at + 1, param.length - 1 });
-	for (const char *c = name; *c != '\0'; c++)
-		if ((next_decoded(&param) | 0x20) != *c)
-			return false;
-	return param.length == 0 || strchr("= \t@?>%", param.at[0]) != NULL;
+	param = span_trim(param);
+	return take_name(&param) && (param.length == 0 || strchr("= \t@?>%", param.at[0]) != NULL);
+}
+
+/* False where there is none, quoted or not: what most header fields and URIs are needs no closer look. */
+static bool may_have_verstat(struct span text)
+{
+	const char *end = text.at + text.length, *at = text.at;
+
+	while (at < end && (at = memchr(at, ';', (size_t)(end - at))) != NULL) {
+		struct span here = { at, (size_t)(end - at) };
+
+		if (take_name(&here))
+			return true;
+		at++;
+	}
+	return false;
 }
 
 /* Copies parameters of a number, a URI or a header field, but for verstat: field practice has it in each of these places. */
@@ -161,6 +188,8 @@ bool verstat_in_uri(struct span uri)
 	char none[1];
 	unsigned removed;
 
+	if (!may_have_verstat(uri))
+		return false;
 	/* It counts on where there is no more room. */
 	verstat_strip(none, sizeof none, uri, &removed);
 	return removed > 0;
@@ -220,6 +249,8 @@ bool verstat_present(struct span header)
 	char none[1];
 	unsigned stamped, removed;
 
+	if (!may_have_verstat(header))
+		return false;
 	verstat_stamp(none, sizeof none, header, &nobody, &plan, "", &stamped, &removed);
 	return removed > 0;
 }

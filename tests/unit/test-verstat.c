@@ -137,6 +137,8 @@ static void an_inbound_verstat_is_seen(void **state)
 	assert_true(verstat_present(span_of("<sip:a@b>, <sip:+1;npdi;Verstat=x@b>")));
 	assert_true(verstat_present(span_of("<sip:+1@b;verstat=x>")));
 	assert_true(verstat_present(span_of("<sip:+1@b>;verstat=y")));
+	assert_true(verstat_present(span_of("<sip:+1@b>;v;verstat=y")));
+	assert_true(verstat_present(span_of("<sip:+1@b>;versta%7;;;  %76ERSTAT")));
 	assert_false(verstat_present(span_of("<sip:+1@b;user=phone>;tag=verstat")));
 	assert_false(verstat_present(span_of("")));
 }
