@@ -8,6 +8,7 @@
 #include <openssl/evp.h>
 
 #define ES256_SIGNATURE_BYTES 64
+#define ES256_DIGEST_BYTES 32
 
 /* A key ready for use: what OpenSSL would look up for every signature is looked up once. Not for several threads. */
 struct es256_key;
@@ -24,6 +25,11 @@ bool es256_sign(struct es256_key *key, const void *data, size_t length, unsigned
 
 /* False for a wrong signature and for r or s out of range. */
 bool es256_verify(struct es256_key *key, const void *data, size_t length,
+	const unsigned char signature[ES256_SIGNATURE_BYTES]);
+
+/* The same in two steps, for who wants the digest, too. False, the first one: out of memory. */
+bool es256_digest(struct es256_key *key, const void *data, size_t length, unsigned char digest[ES256_DIGEST_BYTES]);
+bool es256_verify_digest(struct es256_key *key, const unsigned char digest[ES256_DIGEST_BYTES],
 	const unsigned char signature[ES256_SIGNATURE_BYTES]);
 
 #endif

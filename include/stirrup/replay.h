@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "stirrup/passport.h"
+#include "stirrup/es256.h"
 #include "stirrup/span.h"
 
 enum replay_answer {
@@ -24,11 +24,11 @@ struct replay_table;
 struct replay_table *replay_table_open(int memory);  /* NULL with errno: EINVAL when it is no such memory */
 void replay_table_close(struct replay_table *table); /* NULL is fine */
 
-/* Remembers a token for the first call that brings it, until it is stale: window_s is the freshness of its
- * iat. call tells calls apart: the Call-ID. What counts is the signing input: ECDSA signatures can be changed
- * by anybody and still verify. Ask only about tokens that passed, so that nobody fills the table with made-up
- * ones. Where several ask about one token at the same time, for calls that differ, one of them is first. */
-enum replay_answer replay_check(struct replay_table *table, const struct passport *passport, struct span call,
-	int64_t window_s, int64_t now);
+/* Remembers a token for the first call that brings it, until it is stale: fresh_until is its iat and how long that is
+ * fresh. digest is the SHA-256 of its signing input, which is what counts: ECDSA signatures can be changed by anybody and
+ * still verify. call tells calls apart: the Call-ID. Ask only about tokens that passed, so that nobody fills the table with
+ * made-up ones. Where several ask about one token at the same time, for calls that differ, one of them is first. */
+enum replay_answer replay_check(struct replay_table *table, const unsigned char digest[ES256_DIGEST_BYTES],
+	int64_t fresh_until, struct span call, int64_t now);
 
 #endif

@@ -28,6 +28,7 @@ struct verify_identity {
 	struct span header;        /* the item as received; of what is malformed, the rest of its line */
 	struct span token;         /* empty: malformed */
 	struct passport *passport; /* owned; NULL: not parsed */
+	unsigned char digest[ES256_DIGEST_BYTES]; /* of what the signature covers; zeros: it was not looked at */
 	enum verdict verdict;      /* VERDICT_PENDING: waits for the facts of its x5u */
 	char detail[160];          /* the values compared, in words; printable ASCII */
 	char attest;               /* as claimed, whatever the verdict; 0: none */

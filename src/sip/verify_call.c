@@ -76,15 +76,20 @@ static void conclude_identities(struct judgement *judgement, const struct call *
 	judgement->deciding = judgement->index < 0 ? NULL : &call->verification->identities[judgement->index];
 }
 
+static bool is_replayed(struct worker *worker, const struct verify_identity *identity, const struct call *call)
+{
+	int64_t fresh_until = passport_iat(identity->passport) + call->generation->config->freshness_s;
+
+	return replay_check(worker->replay, identity->digest, fresh_until, call->request.call_id,
+		       call->arrived_wall_us / 1000000) == REPLAY_SEEN_FOR_OTHER_CALL;
+}
+
 /* A token that was seen for another call within its freshness (RFC 8224 section 12.1). Refused, another may still be good. */
 static void check_replays(struct worker *worker, struct judgement *judgement, const struct call *call)
 {
-	const struct config *config = call->generation->config;
-
 	while (judgement->result == VERIFY_PASSED && judgement->deciding != NULL &&
-		replay_check(worker->replay, judgement->deciding->passport, call->request.call_id,
-			config->freshness_s, call->arrived_wall_us / 1000000) == REPLAY_SEEN_FOR_OTHER_CALL) {
-		if (config->verification.on_replay == ON_REPLAY_RECORD) {
+		is_replayed(worker, judgement->deciding, call)) {
+		if (call->generation->config->verification.on_replay == ON_REPLAY_RECORD) {
 			judgement->reason = VERDICT_REPLAYED;
 			return;
 		}

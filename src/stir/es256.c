@@ -8,7 +8,6 @@
 #include <openssl/err.h>
 
 #define SCALAR_BYTES (ES256_SIGNATURE_BYTES / 2)
-#define DIGEST_BYTES 32
 #define DER_SIGNATURE_MAX 72 /* SEQUENCE of two INTEGERs of at most 33 octets */
 
 struct es256_key {
@@ -103,11 +102,15 @@ void es256_key_free(struct es256_key *key)
 	free(key);
 }
 
-static bool sha256(struct es256_key *key, const void *data, size_t length, unsigned char digest[DIGEST_BYTES])
+bool es256_digest(
+	struct es256_key *key, const void *data, size_t length, unsigned char digest[ES256_DIGEST_BYTES])
 {
-	return EVP_DigestInit_ex2(key->digest, key->sha256, NULL) == 1 &&
-	       EVP_DigestUpdate(key->digest, data, length) == 1 &&
-	       EVP_DigestFinal_ex(key->digest, digest, NULL) == 1;
+	if (EVP_DigestInit_ex2(key->digest, key->sha256, NULL) == 1 &&
+		EVP_DigestUpdate(key->digest, data, length) == 1 &&
+		EVP_DigestFinal_ex(key->digest, digest, NULL) == 1)
+		return true;
+	ERR_clear_error();
+	return false;
 }
 
 /* Takes an INTEGER of at most 32 octets off DER that OpenSSL has just made. */
@@ -172,13 +175,25 @@ static size_t der_from_raw(
 bool es256_sign(struct es256_key *key, const void *data, size_t length,
 	unsigned char signature[ES256_SIGNATURE_BYTES])
 {
-	unsigned char digest[DIGEST_BYTES];
+	unsigned char digest[ES256_DIGEST_BYTES];
 	unsigned char der[DER_SIGNATURE_MAX];
 	size_t der_length = sizeof der;
 
-	if (sha256(key, data, length, digest) &&
+	if (es256_digest(key, data, length, digest) &&
 		EVP_PKEY_sign(key->sign, der, &der_length, digest, sizeof digest) == 1 &&
 		raw_from_der(signature, der, der_length))
+		return true;
+	ERR_clear_error();
+	return false;
+}
+
+bool es256_verify_digest(struct es256_key *key, const unsigned char digest[ES256_DIGEST_BYTES],
+	const unsigned char signature[ES256_SIGNATURE_BYTES])
+{
+	unsigned char der[DER_SIGNATURE_MAX];
+	size_t der_length = der_from_raw(der, signature);
+
+	if (EVP_PKEY_verify(key->verify, der, der_length, digest, ES256_DIGEST_BYTES) == 1)
 		return true;
 	ERR_clear_error();
 	return false;
@@ -187,13 +202,7 @@ bool es256_sign(struct es256_key *key, const void *data, size_t length,
 bool es256_verify(struct es256_key *key, const void *data, size_t length,
 	const unsigned char signature[ES256_SIGNATURE_BYTES])
 {
-	unsigned char digest[DIGEST_BYTES];
-	unsigned char der[DER_SIGNATURE_MAX];
-	size_t der_length = der_from_raw(der, signature);
+	unsigned char digest[ES256_DIGEST_BYTES];
 
-	if (sha256(key, data, length, digest) &&
-		EVP_PKEY_verify(key->verify, der, der_length, digest, sizeof digest) == 1)
-		return true;
-	ERR_clear_error();
-	return false;
+	return es256_digest(key, data, length, digest) && es256_verify_digest(key, digest, signature);
 }

@@ -19,7 +19,6 @@
  * is. */
 #define PLACES_PER_SET 8
 #define KEY_BYTES 32
-#define DIGEST_BYTES 32
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
 /* Two words, each written by one atomic step. A token that was put here has no owner yet while the bits of
@@ -163,7 +162,7 @@ struct question {
 /* Nobody ever sees a digest, so that none can be lengthened: the key in front is enough. */
 static bool hash(struct replay_table *table, uint64_t words[4], struct span text)
 {
-	unsigned char digest[DIGEST_BYTES];
+	unsigned char digest[ES256_DIGEST_BYTES];
 	bool good = EVP_DigestInit_ex2(table->digest, table->sha256, NULL) == 1 &&
 		    EVP_DigestUpdate(table->digest, table->memory->key, KEY_BYTES) == 1 &&
 		    EVP_DigestUpdate(table->digest, text.at, text.length) == 1 &&
@@ -176,18 +175,18 @@ static bool hash(struct replay_table *table, uint64_t words[4], struct span text
 	return good;
 }
 
-static bool ask(struct question *question, struct replay_table *table, const struct passport *passport,
-	struct span call, int64_t window_s)
+static bool ask(struct question *question, struct replay_table *table,
+	const unsigned char digest[ES256_DIGEST_BYTES], int64_t fresh_until, struct span call)
 {
+	struct span token_digest = { (const char *)digest, ES256_DIGEST_BYTES };
 	uint64_t token[4], of_call[4];
 
-	if (!hash(table, token, passport_signed_bytes(passport)) || !hash(table, of_call, call))
+	if (!hash(table, token, token_digest) || !hash(table, of_call, call))
 		return false;
 	*question = (struct question){
 		.set = &table->memory->places[token[0] % table->set_count * PLACES_PER_SET],
 		/* Neither a free place nor a void one looks like it. */
-		.holder =
-			(token[1] << 32 | UINT64_C(1) << 32) | (uint32_t)(passport_iat(passport) + window_s),
+		.holder = (token[1] << 32 | UINT64_C(1) << 32) | (uint32_t)fresh_until,
 		.owner = token[2] << CALL_BITS | of_call[0] >> (64 - CALL_BITS) | 1,
 	};
 	return true;
@@ -265,14 +264,14 @@ static bool find_owner(const struct question *question, struct candidate *candid
  * lost unless somebody scribbles on the memory. */
 #define ROUNDS 64
 
-enum replay_answer replay_check(struct replay_table *table, const struct passport *passport, struct span call,
-	int64_t window_s, int64_t now)
+enum replay_answer replay_check(struct replay_table *table, const unsigned char digest[ES256_DIGEST_BYTES],
+	int64_t fresh_until, struct span call, int64_t now)
 {
 	struct question question;
 	struct candidate candidate;
 	uint64_t owner;
 
-	if (!ask(&question, table, passport, call, window_s))
+	if (!ask(&question, table, digest, fresh_until, call))
 		return REPLAY_FIRST;
 	for (int round = 0; round < ROUNDS; round++) {
 		if (find_owner(&question, &candidate, &owner))

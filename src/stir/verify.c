@@ -390,7 +390,8 @@ static void check_signature(struct verify_identity *identity, struct es256_key *
 
 	if (key == NULL)
 		decide(identity, VERDICT_CERTIFICATE_NOT_P256, "the public key is no point of P-256");
-	else if (es256_verify(key, bytes.at, bytes.length, passport_signature(identity->passport)))
+	else if (es256_digest(key, bytes.at, bytes.length, identity->digest) &&
+		 es256_verify_digest(key, identity->digest, passport_signature(identity->passport)))
 		decide(identity, VERDICT_PASSED, "passed");
 	else
 		decide(identity, VERDICT_BAD_SIGNATURE,

@@ -871,6 +871,26 @@ static void remembers_the_code(void **state)
 	verification_clear(&verification);
 }
 
+/* By it, whoever looks for replays tells tokens apart. */
+static void remembers_what_was_signed(void **state)
+{
+	static const struct trial good = { .behaviour = "" };
+	struct verification verification;
+	struct certificate_facts facts;
+	unsigned char digest[ES256_DIGEST_BYTES] = { 0 };
+	struct span bytes;
+
+	fill_facts(&facts);
+	begin_trial(&verification, &good, identity_of(&good));
+	assert_memory_equal(verification.identities[0].digest, digest, sizeof digest);
+	bytes = passport_signed_bytes(verification.identities[0].passport);
+	verify_credential(&verification, 0, &facts, maker->key, NOW);
+	assert_int_equal(verification.identities[0].verdict, VERDICT_PASSED);
+	assert_true(EVP_Digest(bytes.at, bytes.length, digest, NULL, EVP_sha256(), NULL) == 1);
+	assert_memory_equal(verification.identities[0].digest, digest, sizeof digest);
+	verification_clear(&verification);
+}
+
 /* --- Several Identities --- */
 
 static char lines[16][4096];
@@ -1310,6 +1330,7 @@ int main(void)
 		cmocka_unit_test(coverage),
 		cmocka_unit_test(constraints),
 		cmocka_unit_test(remembers_the_code),
+		cmocka_unit_test(remembers_what_was_signed),
 		cmocka_unit_test(one_good_token_is_enough),
 		cmocka_unit_test(lists_are_taken_apart),
 		cmocka_unit_test(a_malformed_line_costs_only_itself),
