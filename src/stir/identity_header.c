@@ -27,19 +27,42 @@ static struct span take(struct span *rest, size_t length)
 	return taken;
 }
 
-static bool is_alphanumeric(char c)
-{
-	return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
-}
+/* What a character can be part of. */
+enum {
+	OF_TOKEN = 1,    /* RFC 3261 section 25.1 */
+	OF_GEN_VALUE = 2, /* a token or a host */
+	/* RFC 8224 has the characters of base64, RFC 7515 those of base64url: which of them make a token is passport_parse()'s
+	 * business. */
+	OF_PASSPORT = 4,
+};
 
-/* Of alphanumeric characters and those in others; empty when there is none. */
-static struct span take_run(struct span *rest, const char *others)
+static const unsigned char kinds[256] = {
+	['0' ... '9'] = OF_TOKEN | OF_GEN_VALUE | OF_PASSPORT,
+	['A' ... 'Z'] = OF_TOKEN | OF_GEN_VALUE | OF_PASSPORT,
+	['a' ... 'z'] = OF_TOKEN | OF_GEN_VALUE | OF_PASSPORT,
+	['-'] = OF_TOKEN | OF_GEN_VALUE | OF_PASSPORT,
+	['_'] = OF_TOKEN | OF_GEN_VALUE | OF_PASSPORT,
+	['.'] = OF_TOKEN | OF_GEN_VALUE | OF_PASSPORT,
+	['+'] = OF_TOKEN | OF_GEN_VALUE | OF_PASSPORT,
+	['!'] = OF_TOKEN | OF_GEN_VALUE,
+	['%'] = OF_TOKEN | OF_GEN_VALUE,
+	['*'] = OF_TOKEN | OF_GEN_VALUE,
+	['`'] = OF_TOKEN | OF_GEN_VALUE,
+	['\''] = OF_TOKEN | OF_GEN_VALUE,
+	['~'] = OF_TOKEN | OF_GEN_VALUE,
+	['['] = OF_GEN_VALUE,
+	[']'] = OF_GEN_VALUE,
+	[':'] = OF_GEN_VALUE,
+	['/'] = OF_PASSPORT,
+	['='] = OF_PASSPORT,
+};
+
+/* Empty when there is none. */
+static struct span take_run(struct span *rest, unsigned char kind)
 {
 	size_t length = 0;
 
-	while (length < rest->length &&
-		(is_alphanumeric(rest->at[length]) ||
-			(rest->at[length] != '\0' && strchr(others, rest->at[length]) != NULL)))
+	while (length < rest->length && (kinds[(unsigned char)rest->at[length]] & kind) != 0)
 		length++;
 	return take(rest, length);
 }
@@ -91,7 +114,7 @@ static bool take_value(struct span *rest, struct span *value)
 		return take_quoted(rest, value);
 	if (next_is(rest, '<'))
 		return take_bracketed(rest, value);
-	*value = take_run(rest, "-.!%*_+`'~[]:"); /* gen-value: a token or a host */
+	*value = take_run(rest, OF_GEN_VALUE);
 	return value->length > 0;
 }
 
@@ -115,7 +138,7 @@ static bool take_parameter(struct span *rest, struct identity_header *identity)
 	bool bracketed;
 
 	skip_space(rest);
-	name = take_run(rest, "-.!%*_+`'~");
+	name = take_run(rest, OF_TOKEN);
 	if (name.length == 0)
 		return false;
 	known = known_parameter(identity, name);
@@ -141,9 +164,7 @@ static bool take_identity(struct span *rest, struct identity_header *identity)
 {
 	bool has_parameters = false;
 
-	/* RFC 8224 has the characters of base64, RFC 7515 those of base64url: which of them make a token is
-	 * passport_parse()'s business. */
-	identity->token = take_run(rest, "-_.+/=");
+	identity->token = take_run(rest, OF_PASSPORT);
 	if (identity->token.length == 0)
 		return false;
 	for (skip_space(rest); next_is(rest, ';'); skip_space(rest)) {

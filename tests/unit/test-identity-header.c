@@ -202,6 +202,39 @@ static void test_malformed_ends_the_list(void **state)
 }
 
 /* Each truncation is a well-formed shorter value or malformed, and reads nothing behind its end. */
+#define ALPHANUMERIC "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+/* RFC 3261 section 25.1: token and gen-value; of the PASSporT base64 and base64url. */
+static void test_which_octets_stand_where(void **state)
+{
+	static const struct {
+		const char *form, *octets;
+	} places[] = {
+		{ "a?b;info=<u>", ALPHANUMERIC "-_.+/=" },
+		{ "a;x?y=1;info=<u>", ALPHANUMERIC "-.!%*_+`'~" },
+		{ "a;x=1?2;info=<u>", ALPHANUMERIC "-.!%*_+`'~" "[]:" },
+	};
+
+	for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+		for (int c = 1; c < 256; c++) {
+			char text[64];
+			struct span rest;
+			struct identity_header identity;
+			bool malformed, taken;
+
+			/* They end what stands there, and what follows can be something else. */
+			if (strchr(" \t\r\n;,", c) != NULL)
+				continue;
+			strcpy(text, places[i].form);
+			*strchr(text, '?') = (char)c;
+			rest = span_of(text);
+			taken = identity_header_next(&rest, &identity, &malformed);
+			if (taken != (strchr(places[i].octets, c) != NULL) || malformed == taken)
+				fail_msg("octet %02x of %s", (unsigned)c, places[i].form);
+		}
+	}
+}
+
 static void test_truncations(void **state)
 {
 	static const char text[] =
@@ -373,6 +406,7 @@ int main(void)
 		cmocka_unit_test(test_nothing_is_not_malformed),
 		cmocka_unit_test(test_refuses_what_is_malformed),
 		cmocka_unit_test(test_malformed_ends_the_list),
+		cmocka_unit_test(test_which_octets_stand_where),
 		cmocka_unit_test(test_truncations),
 		cmocka_unit_test(test_huge_values),
 		cmocka_unit_test(test_type_by_parameter_then_by_token),
