@@ -18,6 +18,7 @@
 #define LINGER_US (2 * T2_US)
 #define FAILOVER_US INT64_C(4000000)       /* how long a hop may be silent when there is another one */
 #define LINES_MAX (HEADER_LINES_MAX - 16)  /* with what is added, it must be readable again */
+#define DUE_PER_TICK 64
 #define LONG_MESSAGE 1300                  /* RFC 3261 section 18.1.1 */
 
 static struct sip_edit edit;
@@ -748,11 +749,16 @@ static void be_due(struct worker *worker, struct relay *relay, int64_t now)
 	}
 }
 
-void relays_tick(struct worker *worker)
+bool relays_tick(struct worker *worker)
 {
 	int64_t now = monotonic_us();
-	struct relay *relay;
 
-	while ((relay = relays_take_due(worker->relays, now)) != NULL)
+	for (unsigned i = 0; i < DUE_PER_TICK; i++) {
+		struct relay *relay = relays_take_due(worker->relays, now);
+
+		if (relay == NULL)
+			return false;
 		be_due(worker, relay, now);
+	}
+	return true;
 }

@@ -85,7 +85,8 @@ void relay_connection_failed(nta_agent_t *agent, void *relay, int error);
 /* Whoever waits for an answer gets 503, whoever is being called a CANCEL: nobody will pass on what they say. */
 void relays_stop(struct worker *worker);
 
-/* To be called about ten times a second. */
-void relays_tick(struct worker *worker);
+/* Sees to a bounded number of those that are due, so that messages do not wait for all of them. To be called about ten times a
+ * second, and soon again where it says that there may be more. */
+bool relays_tick(struct worker *worker);
 
 #endif

@@ -251,17 +251,23 @@ struct relay *relays_take_due(struct relays *relays, int64_t now_us)
 	}
 }
 
+static void free_slot(struct relay **slot)
+{
+	while (*slot != NULL) {
+		struct relay *relay = *slot;
+
+		relay_disarm(relay);
+		relay_free(relay);
+	}
+}
+
 void relays_free(struct relays *relays)
 {
 	if (relays == NULL)
 		return;
+	free_slot(&relays->looked_at);
 	for (size_t i = 0; i < SLOTS; i++)
-		while (relays->slots[i] != NULL) {
-			struct relay *relay = relays->slots[i];
-
-			relay_disarm(relay);
-			relay_free(relay);
-		}
+		free_slot(&relays->slots[i]);
 	free(relays->by_id);
 	free(relays->by_digest);
 	free(relays->by_merge);

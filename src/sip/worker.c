@@ -54,10 +54,11 @@ static bool is_listed(const struct sockaddr *source, int listener)
 	return worker.hops != NULL && outgoing_is_known(&worker, generation->config, source, listener);
 }
 
+/* The signer works while the store is written. */
 void worker_end_turn(struct worker *ended)
 {
-	dialogs_flush(ended->dialogs);
 	signer_client_flush(ended);
+	dialogs_flush(ended->dialogs);
 }
 
 /* It would print what peers send to standard error. */
@@ -198,15 +199,21 @@ static void take_incoming(void)
 #define SWEPT_PER_TURN 64          /* of the calls in the dialog store */
 #define RELAYS_MAX 524288
 
+/* Messages that have come in the meantime come first. */
+static const struct itimerspec soon = { .it_interval.tv_nsec = HOUSEKEEPING_NS, .it_value.tv_nsec = 1 };
+
 static int on_housekeeping(su_root_magic_t *magic, su_wait_t *wait, su_wakeup_arg_t *argument)
 {
 	uint64_t expirations;
 
 	if (read(worker.housekeeper, &expirations, sizeof expirations) < 0)
 		return 0;
-	relays_tick(&worker);
-	hops_tick(worker.hops, monotonic_us());
-	dialogs_sweep(worker.dialogs, (uint32_t)(wall_us() / 1000000), SWEPT_PER_TURN);
+	if (relays_tick(&worker)) {
+		timerfd_settime(worker.housekeeper, 0, &soon, NULL);
+	} else {
+		hops_tick(worker.hops, monotonic_us());
+		dialogs_sweep(worker.dialogs, (uint32_t)(wall_us() / 1000000), SWEPT_PER_TURN);
+	}
 	worker_end_turn(&worker);
 	return 0;
 }

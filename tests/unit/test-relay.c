@@ -119,7 +119,8 @@ static void advance_ms(int64_t ms)
 {
 	for (int64_t until = now_us + ms * 1000; now_us < until;) {
 		now_us += 100000;
-		relays_tick(&worker);
+		while (relays_tick(&worker))
+			;
 	}
 }
 
@@ -310,6 +311,42 @@ static void there_is_room_for_so_many_and_no_more(void **state)
 	assert_int_equal(to_hops.count, CAPACITY);
 	by_connection = true;
 	assert_false(begin(RELAY_FORWARD, "INVITE", 0, &hop, 1));
+}
+
+/* Answered, and due at the same moment. */
+static void begin_many(unsigned count)
+{
+	relays_free(worker.relays);
+	worker.relays = relays_new(count);
+	for (unsigned i = 0; i < count; i++) {
+		digest.bytes[0] = (uint8_t)i;
+		begin_other("OPTIONS");
+		respond(last_to_hop(), 200, "hop");
+	}
+	now_us += 10000000;
+}
+
+static void many_that_are_due_are_seen_to_a_few_at_a_time(void **state)
+{
+	unsigned ticks = 1;
+	size_t before = 250;
+
+	begin_many(250);
+	for (; relays_tick(&worker); ticks++) {
+		assert_in_range(relays_count(worker.relays), before - 64, before - 1);
+		before = relays_count(worker.relays);
+	}
+	assert_int_equal(relays_count(worker.relays), 0);
+	assert_in_range(ticks, 4, 5);
+}
+
+static void in_between_all_can_be_freed(void **state)
+{
+	begin_many(250);
+	assert_true(relays_tick(&worker));
+	relays_free(worker.relays);
+	worker.relays = relays_new(CAPACITY);
+	assert_int_equal(generation->users, 1);
 }
 
 static void what_is_in_progress_can_be_freed(void **state)
@@ -1464,6 +1501,8 @@ int main(void)
 		TEST(another_request_gets_no_trying),
 		TEST(no_two_branches_are_the_same),
 		TEST(there_is_room_for_so_many_and_no_more),
+		TEST(many_that_are_due_are_seen_to_a_few_at_a_time),
+		TEST(in_between_all_can_be_freed),
 		TEST(what_is_in_progress_can_be_freed),
 		TEST(an_invite_is_repeated_until_its_time_is_over),
 		TEST(a_provisional_response_ends_the_repeats_and_passes),
