@@ -611,7 +611,7 @@ bool relay_acknowledge(struct worker *worker, const struct call_digest *digest)
 	return true;
 }
 
-bool relay_cancel(struct worker *worker, const struct call_digest *digest)
+bool relay_cancel(struct worker *worker, const struct call_digest *digest, const struct sip_head *cancel)
 {
 	struct relay *relay = relays_find(worker->relays, digest);
 
@@ -619,6 +619,7 @@ bool relay_cancel(struct worker *worker, const struct call_digest *digest)
 		return false;
 	if (relay->state != RELAY_CALLING && relay->state != RELAY_PROCEEDING)
 		return true;
+	relay_keep_cancel_reasons(relay, cancel);
 	relay->cancel_wanted = true;
 	if (relay->state == RELAY_PROCEEDING && !relay->cancel_sent)
 		send_cancel(worker, relay);

@@ -72,8 +72,8 @@ void relay_response(struct worker *worker, const struct sip_head *response, cons
 bool relay_repeat(struct worker *worker, const struct call_digest *digest);
 /* The ACK of a failure; false: of none here. */
 bool relay_acknowledge(struct worker *worker, const struct call_digest *digest);
-/* False: no such INVITE. The CANCEL itself is the caller's to answer. */
-bool relay_cancel(struct worker *worker, const struct call_digest *digest);
+/* False: no such INVITE. The CANCEL itself is the caller's to answer; why it came goes on with ours (RFC 3326). */
+bool relay_cancel(struct worker *worker, const struct call_digest *digest, const struct sip_head *cancel);
 
 /* An INVITE that begins a call and is here already under another transaction: it came back to us, or came by two ways (RFC 3261
  * section 8.2.2.2). */

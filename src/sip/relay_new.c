@@ -5,6 +5,8 @@
 
 #include "stirrup/random_id.h"
 
+#define CANCEL_REASONS_MAX 1024
+
 void relay_free(struct relay *relay)
 {
 	egress_forget(&relay->wait);
@@ -14,6 +16,7 @@ void relay_free(struct relay *relay)
 	free(relay->answer);
 	free(relay->hops);
 	free(relay->rest);
+	free(relay->cancel_reasons);
 	free(relay->acknowledgement);
 	free(relay);
 }
@@ -43,6 +46,17 @@ void relay_keep_answer(struct relay *relay, struct span answer)
 	free(relay->answer);
 	relay->answer = relay_copy(answer.at, answer.length);
 	relay->answer_length = relay->answer == NULL ? 0 : answer.length;
+}
+
+void relay_keep_cancel_reasons(struct relay *relay, const struct sip_head *cancel)
+{
+	char lines[CANCEL_REASONS_MAX];
+	struct writer writer = writer_on(lines, sizeof lines);
+
+	for (size_t i = sip_head_find(cancel, HEADER_REASON, 0); i < cancel->count; i = sip_head_find(cancel, HEADER_REASON, i + 1))
+		writer_span(&writer, cancel->lines[i].line);
+	if (writer_length(&writer) > 0 && writer_end(&writer) && relay->cancel_reasons == NULL)
+		relay->cancel_reasons = relay_copy(lines, strlen(lines) + 1);
 }
 
 /* --- What is kept of a request --- */

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <string.h>
 #include <stdlib.h>
 
 #include "forward.h"
@@ -117,7 +118,10 @@ size_t relay_follower(char *out, size_t size, const struct worker *worker, const
 	writer_number(&writer, basics.cseq);
 	writer_text(&writer, " ");
 	writer_text(&writer, method);
-	writer_text(&writer, "\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n");
+	writer_text(&writer, "\r\nMax-Forwards: 70\r\n");
+	if (relay->cancel_reasons != NULL && strcmp(method, "CANCEL") == 0)
+		writer_text(&writer, relay->cancel_reasons);
+	writer_text(&writer, "Content-Length: 0\r\n\r\n");
 	return writer.full ? 0 : writer_length(&writer);
 }
 

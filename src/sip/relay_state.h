@@ -78,6 +78,7 @@ struct relay {
 	char *rest;                       /* what is sent, behind the lines that are our own; NULL: not needed any more */
 	size_t rest_length;
 	bool is_short;                    /* only the lines that a CANCEL or an ACK repeats: no hop gets the INVITE any more */
+	char *cancel_reasons;             /* whole lines of the CANCEL that came; NULL: none */
 	char *acknowledgement;            /* RELAY_FAILED: the ACK that the next hop gets */
 	size_t acknowledgement_length;
 
@@ -108,6 +109,8 @@ struct relay *relays_take_due(struct relays *relays, int64_t now_us);
 struct relay *relay_new(const struct relay_plan *plan, struct span rest);
 void relay_free(struct relay *relay);
 void relay_forget_request(struct relay *relay);
+/* Those that are longer than anybody needs are left out. */
+void relay_keep_cancel_reasons(struct relay *relay, const struct sip_head *cancel);
 void relay_keep_answer(struct relay *relay, struct span answer);
 char *relay_copy(const char *bytes, size_t length); /* NULL when out of memory */
 

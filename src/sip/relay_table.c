@@ -118,7 +118,8 @@ bool relay_is_merged(struct worker *worker, const struct sip_basics *basics, con
 void relay_weigh(struct relays *relays, struct relay *relay)
 {
 	size_t bytes = sizeof *relay + relay->block_length + (relay->rest == NULL ? 0 : relay->rest_length) +
-		(relay->answer == NULL ? 0 : relay->answer_length) + relay->acknowledgement_length;
+		(relay->answer == NULL ? 0 : relay->answer_length) + relay->acknowledgement_length +
+		(relay->cancel_reasons == NULL ? 0 : strlen(relay->cancel_reasons));
 
 	relays->bytes += bytes - relay->bytes;
 	relay->bytes = bytes;

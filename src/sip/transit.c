@@ -119,7 +119,7 @@ static bool tell_others(struct worker *worker, struct transit *transit)
 /* False: its INVITE is not on its way, but waits here, or was answered here. */
 static bool pass_cancel(struct worker *worker, struct transit *transit)
 {
-	if (relay_cancel(worker, &transit->digest)) {
+	if (relay_cancel(worker, &transit->digest, transit->head)) {
 		transit_answer(worker, transit, 200, "OK");
 		return true;
 	}
@@ -141,7 +141,7 @@ static void be_told(struct worker *worker, const struct transit *transit)
 {
 	struct call *waiting = waiting_calls_find(worker->waiting, &transit->digest);
 
-	if (!relay_cancel(worker, &transit->digest) && waiting != NULL)
+	if (!relay_cancel(worker, &transit->digest, transit->head) && waiting != NULL)
 		call_cancel(worker, waiting);
 }
 

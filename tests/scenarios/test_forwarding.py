@@ -574,6 +574,30 @@ async def a_cancel_before_any_response_ends_the_call(mode, service):
             world.record(call.request.call_id, final_status=487)
 
 
+@scenario(modes=STIRRUP_MODES, services=("sign",))
+async def why_a_call_was_cancelled_reaches_the_callee(mode, service):
+    """RFC 3326: a phone shows no missed call that another one has taken."""
+    reasons = ['Reason: SIP;cause=200;text="Call completed elsewhere"', "reason : Q.850 ;cause=16\r\n ;text=\"a, b\""]
+    for transport in ("udp", "tcp"):
+        async with World(mode, service, near=transport, far=transport) as world:
+            for ringing in (True, False):
+                call = world.caller.invite()
+                incoming = await world.callee.incoming()
+                if ringing:
+                    incoming.respond(180)
+                    await call.expect(180)
+                cancel = call.cancel(reasons)
+                if not ringing:
+                    incoming.respond(100)
+                cancelled = await world.callee.cancelled(incoming)
+                assert [line for name, _, line in cancelled.request.lines if name.lower() == "reason"] == reasons, cancelled
+                cancelled.respond(200)
+                await cancel.expect(200)
+                incoming.respond(487)
+                await call.expect(487)
+                assert not (await incoming.acknowledged(None)).has("Reason")
+
+
 @scenario()
 async def a_cancel_while_it_rings_ends_the_call(mode, service):
     async with World(mode, service) as world:

@@ -30,6 +30,8 @@ static struct call_digest digest;
 static bool by_connection;
 static struct dialog_key within; /* the call of a request within one */
 
+static const struct sip_head no_reasons;
+
 static struct hop hop_at(unsigned port, enum transport transport, bool given)
 {
 	struct hop hop = { .transport = transport, .transport_given = given };
@@ -591,10 +593,10 @@ static void what_is_not_in_progress_is_said_to_be_so(void **state)
 
 	begin_other("BYE");
 	assert_false(relay_repeat(&worker, &unknown));
-	assert_false(relay_cancel(&worker, &unknown));
+	assert_false(relay_cancel(&worker, &unknown, &no_reasons));
 	assert_false(relay_acknowledge(&worker, &unknown));
 	/* Neither is there an INVITE. */
-	assert_false(relay_cancel(&worker, &digest));
+	assert_false(relay_cancel(&worker, &digest, &no_reasons));
 	assert_false(relay_acknowledge(&worker, &digest));
 }
 
@@ -647,7 +649,7 @@ static void nothing_else_passes_after_a_2xx(void **state)
 static void a_cancel_waits_for_a_provisional_response(void **state)
 {
 	begin_invite(1);
-	assert_true(relay_cancel(&worker, &digest));
+	assert_true(relay_cancel(&worker, &digest, &no_reasons));
 	advance_ms(1000);
 	assert_int_equal(count_of(&to_hops, "CANCEL "), 0);
 	assert_int_equal(count_of(&to_hops, "INVITE "), 2);
@@ -667,8 +669,8 @@ static void a_cancel_goes_on_at_once_while_it_rings_and_once_only(void **state)
 {
 	begin_invite(1);
 	respond(&to_hops.items[0], 180, "hop");
-	assert_true(relay_cancel(&worker, &digest));
-	assert_true(relay_cancel(&worker, &digest));
+	assert_true(relay_cancel(&worker, &digest, &no_reasons));
+	assert_true(relay_cancel(&worker, &digest, &no_reasons));
 	respond(&to_hops.items[0], 183, "hop");
 	assert_int_equal(count_of(&to_hops, "CANCEL "), 1);
 	respond(&to_hops.items[0], 487, "hop");
@@ -682,7 +684,7 @@ static void a_cancel_is_repeated_until_it_is_answered(void **state)
 	begin_invite(1);
 	respond(&to_hops.items[0], 180, "hop");
 	from = now_us;
-	relay_cancel(&worker, &digest);
+	relay_cancel(&worker, &digest, &no_reasons);
 	advance_ms(8000);
 	respond(last_to_hop(), 200, NULL);
 	advance_ms(10000);
@@ -695,7 +697,7 @@ static void a_2xx_that_crosses_a_cancel_passes(void **state)
 {
 	begin_invite(1);
 	respond(&to_hops.items[0], 180, "hop");
-	relay_cancel(&worker, &digest);
+	relay_cancel(&worker, &digest, &no_reasons);
 	respond(&to_hops.items[0], 200, "hop");
 	assert_starts(last_to_caller(), "SIP/2.0 200 ");
 	respond(&to_hops.items[1], 481, NULL);
@@ -703,7 +705,7 @@ static void a_2xx_that_crosses_a_cancel_passes(void **state)
 	assert_int_equal(count_of(&to_hops, "CANCEL "), 1);
 	assert_starts(last_to_caller(), "SIP/2.0 200 ");
 	/* One that comes later has nothing to cancel. */
-	assert_true(relay_cancel(&worker, &digest));
+	assert_true(relay_cancel(&worker, &digest, &no_reasons));
 	assert_int_equal(count_of(&to_hops, "CANCEL "), 1);
 }
 
@@ -711,7 +713,7 @@ static void a_cancel_after_a_failure_changes_nothing(void **state)
 {
 	begin_invite(1);
 	respond(&to_hops.items[0], 486, "hop");
-	assert_true(relay_cancel(&worker, &digest));
+	assert_true(relay_cancel(&worker, &digest, &no_reasons));
 	assert_int_equal(count_of(&to_hops, "CANCEL "), 0);
 	assert_int_equal(to_senders.count, 2);
 }
@@ -721,7 +723,7 @@ static void a_cancelled_call_ends_whatever_the_hop_does(void **state)
 {
 	begin_invite(1);
 	respond(&to_hops.items[0], 180, "hop");
-	relay_cancel(&worker, &digest);
+	relay_cancel(&worker, &digest, &no_reasons);
 	respond(last_to_hop(), 200, NULL);
 	advance_ms(32000);
 	assert_starts(last_to_caller(), "SIP/2.0 487 ");
@@ -735,7 +737,7 @@ static void a_cancelled_call_ends_whatever_the_hop_does(void **state)
 static void a_cancelled_call_of_a_silent_hop_ends_with_487(void **state)
 {
 	begin_invite(2);
-	relay_cancel(&worker, &digest);
+	relay_cancel(&worker, &digest, &no_reasons);
 	advance_ms(4000);
 	assert_starts(last_to_caller(), "SIP/2.0 487 ");
 	/* Nobody else is asked. */
@@ -747,7 +749,7 @@ static void a_cancelled_call_does_not_fail_over(void **state)
 {
 	begin_invite(2);
 	respond(&to_hops.items[0], 100, NULL);
-	relay_cancel(&worker, &digest);
+	relay_cancel(&worker, &digest, &no_reasons);
 	respond(&to_hops.items[0], 503, "hop");
 	assert_starts(last_to_caller(), "SIP/2.0 503 ");
 	assert_int_equal(net_port(&last_to_hop()->to), 5081);
@@ -1134,7 +1136,7 @@ static void a_long_request_that_is_cancelled_is_not_sent_by_udp(void **state)
 	struct hop hop = hop_at(5081, TRANSPORT_UDP, false);
 
 	assert_true(begin(RELAY_FORWARD, "INVITE", 1300, &hop, 1));
-	assert_true(relay_cancel(&worker, &digest));
+	assert_true(relay_cancel(&worker, &digest, &no_reasons));
 	relay_connection_failed(NULL, to_hops.items[0].owner, 111);
 	assert_int_equal(to_hops.count, 1);
 	assert_starts(last_to_caller(), "SIP/2.0 487 ");
@@ -1468,7 +1470,7 @@ static void whatever_comes_nothing_breaks(void **state)
 			deliver((struct span){ text, length });
 			switch (random_below(8)) {
 			case 0:
-				relay_cancel(&worker, &digest);
+				relay_cancel(&worker, &digest, &no_reasons);
 				break;
 			case 1:
 				relay_acknowledge(&worker, &digest);
