@@ -297,14 +297,26 @@ class World:
 
 # ---- sipp-scenarios/ ----
 
-# Each way to forward is a peer at an address of its own; the called party of all is a SIPp at 127.0.0.61.
+# Each way to forward is a peer at an address of its own; the called party of all but the loops is a SIPp at 127.0.0.61 or ::1.
 SERVED = """\
-  {{ name = "forwards"; addresses = [ "127.0.0.31" ]; customer = "acme"; mode = "forward"; {hop} }},
-  {{ name = "b2bua"; addresses = [ "127.0.0.32" ]; customer = "acme"; mode = "b2bua"; {hop} }},
-  {{ name = "forwards-verified"; addresses = [ "127.0.0.33" ]; service = "verify"; mode = "forward"; {hop} }},
-  {{ name = "b2bua-verified"; addresses = [ "127.0.0.34" ]; service = "verify"; mode = "b2bua"; {hop} }},
-  {{ name = "b2bua-second-hop"; addresses = [ "127.0.0.35" ]; customer = "acme"; mode = "b2bua"; country_code = "1";
-    next_hop = [ "sip:127.0.0.62:{port};transport=tcp", "sip:127.0.0.61:{port};transport=udp" ]; }},
+  {{ name = "forwards"; addresses = [ "127.0.0.31" ]; mode = "forward"; {sign} {hop} }},
+  {{ name = "b2bua"; addresses = [ "127.0.0.32" ]; mode = "b2bua"; {sign} {hop} }},
+  {{ name = "forwards-verified"; addresses = [ "127.0.0.33" ]; service = "verify"; mode = "forward"; country_code = "1"; {hop} }},
+  {{ name = "b2bua-verified"; addresses = [ "127.0.0.34" ]; service = "verify"; mode = "b2bua"; country_code = "1"; {hop} }},
+  {{ name = "b2bua-second-hop"; addresses = [ "127.0.0.35" ]; mode = "b2bua"; {sign} {two_hops} }},
+  {{ name = "forwards-second-hop"; addresses = [ "127.0.0.36" ]; mode = "forward"; {sign} {two_hops} }},
+  {{ name = "forwards-to-tcp"; addresses = [ "127.0.0.37" ]; mode = "forward"; {sign} {tcp_hop} }},
+  {{ name = "b2bua-to-tcp"; addresses = [ "127.0.0.38" ]; mode = "b2bua"; {sign} {tcp_hop} }},
+  {{ name = "forwards-to-ipv6"; addresses = [ "127.0.0.39" ]; mode = "forward"; {sign} {ipv6_hop} }},
+  {{ name = "b2bua-to-ipv6"; addresses = [ "127.0.0.40" ]; mode = "b2bua"; {sign} {ipv6_hop} }},
+  {{ name = "forwards-in-a-loop"; addresses = [ "127.0.0.41", "127.0.0.64" ]; mode = "forward"; {sign}
+    next_hop = "sip:127.0.0.64:{port};transport=udp"; }},
+  {{ name = "b2bua-in-a-loop"; addresses = [ "127.0.0.42", "127.0.0.65" ]; mode = "b2bua"; call_id = "keep"; {sign}
+    next_hop = "sip:127.0.0.65:{port};transport=udp"; }},
+  {{ name = "b2bua-new-call-id"; addresses = [ "127.0.0.43" ]; mode = "b2bua"; call_id = "new"; {sign} {hop} }},
+  {{ name = "b2bua-no-answer"; addresses = [ "127.0.0.44" ]; mode = "b2bua"; no_answer = "10s"; {sign} {hop} }},
+  {{ name = "b2bua-any-transport"; addresses = [ "127.0.0.45" ]; mode = "b2bua"; {sign}
+    next_hop = "sip:127.0.0.61:{port}"; }},
 """
 
 
@@ -317,8 +329,12 @@ class Served(verifying.Inbound):
 
     def prepare(self):
         self.stirrup.config = verifying.CONFIG.replace("peers = (\n", DIALOGS + "peers = (\n{served}")
-        hop = f'country_code = "1"; next_hop = "sip:127.0.0.61:{self.hop_port};transport=udp";'
-        self.stirrup.settings.update(served=SERVED.format(hop=hop, port=self.hop_port), dialogs='store = "dialogs";')
+        callee = f"sip:127.0.0.61:{self.hop_port}"
+        # A SIPp takes OPTIONS for a call that goes wrong.
+        self.stirrup.settings.update(dialogs='store = "dialogs";', sip='\n  probe_interval = "0s";', served=SERVED.format(
+            port=self.hop_port, sign='customer = "acme"; country_code = "1";', hop=f'next_hop = "{callee};transport=udp";',
+            tcp_hop=f'next_hop = "{callee};transport=tcp";', ipv6_hop=f'next_hop = "sip:[::1]:{self.hop_port};transport=udp";',
+            two_hops=f'next_hop = [ "sip:127.0.0.62:{self.hop_port};transport=tcp", "{callee};transport=udp" ];'))
 
 
 # ---- tests ----
