@@ -42,21 +42,38 @@ static int compare(struct span one, struct span other)
 	return order != 0 ? order : (one.length > other.length) - (one.length < other.length);
 }
 
+struct hasher {
+	EVP_MD *sha256;
+	EVP_MD_CTX *context;
+};
+
+/* One for the process, which lives as long: looking SHA-256 up for each key takes longer than the digest. NULL: out of memory. */
+static const struct hasher *the_hasher(void)
+{
+	static struct hasher hasher;
+
+	if (hasher.sha256 == NULL)
+		hasher.sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+	if (hasher.context == NULL)
+		hasher.context = EVP_MD_CTX_new();
+	return hasher.sha256 != NULL && hasher.context != NULL ? &hasher : NULL;
+}
+
 /* SHA-256, cut: Call-IDs and tags are chosen by strangers, and none may choose those of somebody else's call.
  */
 static void make_key(struct dialog_key *key, struct span side, struct span call_id, struct span one_tag, struct span other_tag)
 {
 	bool ordered = compare(one_tag, other_tag) <= 0;
-	EVP_MD_CTX *context = EVP_MD_CTX_new();
+	const struct hasher *hasher = the_hasher();
 	unsigned char digest[EVP_MAX_MD_SIZE];
 
 	memset(key, 0, sizeof *key);
-	if (context != NULL && EVP_DigestInit_ex(context, EVP_sha256(), NULL) == 1 &&
-		add_part(context, call_id) && add_part(context, ordered ? one_tag : other_tag) &&
-		add_part(context, ordered ? other_tag : one_tag) && (side.length == 0 || add_part(context, side)) &&
-		EVP_DigestFinal_ex(context, digest, NULL) == 1)
+	if (hasher != NULL && EVP_DigestInit_ex2(hasher->context, hasher->sha256, NULL) == 1 &&
+		add_part(hasher->context, call_id) && add_part(hasher->context, ordered ? one_tag : other_tag) &&
+		add_part(hasher->context, ordered ? other_tag : one_tag) &&
+		(side.length == 0 || add_part(hasher->context, side)) &&
+		EVP_DigestFinal_ex(hasher->context, digest, NULL) == 1)
 		memcpy(key->bytes, digest, sizeof key->bytes);
-	EVP_MD_CTX_free(context);
 }
 
 void dialog_key(struct dialog_key *key, struct span call_id, struct span one_tag, struct span other_tag)
