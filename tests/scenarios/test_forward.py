@@ -6,7 +6,7 @@ import os
 import re
 import signal
 
-from forwarding import CALLEE, CALLER, STRANGER, World, in_mode
+from forwarding import CALLEE, CALLER, SECOND_HOP, STRANGER, World, in_mode
 from harness import DEST, free_port, is_alive
 from parties import SDP, Dialog, Message, Party, Uri, build, canonical, uri_of, without_source
 
@@ -161,6 +161,95 @@ async def each_call_leaves_from_the_listener_that_it_came_by():
             asked, _ = await far.ask(near, "INFO")
             assert asked.source == ("127.0.0.1", port)
             await near.end(far)
+
+
+# ---- with transactions: a second next hop ----
+
+
+@contextlib.asynccontextmanager
+async def two_hops(first="udp", other="udp", port=None):
+    """port: of the first one, where it is not the callee's."""
+    async with Party(SECOND_HOP, user=DEST, transport=other) as second:
+        hops = f'[ "sip:{CALLEE}:{port or "{port}"};transport={first}", "sip:{SECOND_HOP}:{second.port};transport={other}" ]'
+        async with World("forward", hops=hops, far=first) as world:
+            second.server = ("127.0.0.1", world.port)
+            yield world, second
+
+
+async def taken_by_second(world, second, call):
+    """The call, once it is with the second next hop: as any other, and there is nothing of it to lose."""
+    incoming = await second.incoming(seconds=8)
+    world.check_invite(call.request, incoming.request)
+    routes = [Uri(uri_of(item)).transport for item in incoming.request.items("Record-Route")]
+    assert routes == (["udp"] if second.transport == "udp" else ["tcp", "udp"]), incoming
+    near, far = await world.answer(call, incoming)
+    world.record(near.call_id, final_status=200)
+    await second.move()
+    await far.offer(near)
+    world.kill_workers()
+    second.connections.clear()
+    await near.offer(far)
+    await far.end(near)
+    return incoming
+
+
+@in_mode("forward")
+async def a_503_leads_to_the_second_next_hop():
+    for other in ("udp", "tcp"):
+        async with two_hops(other=other) as (world, second):
+            call = world.caller.invite()
+            first = await world.callee.incoming()
+            await asyncio.wait_for(call.tried.wait(), 4)
+            first.respond(503)
+            await first.acknowledged(None)
+            incoming = await taken_by_second(world, second, call)
+            assert incoming.request.all("Identity") == first.request.all("Identity"), "one call, one token"
+            assert incoming.request.branch != first.request.branch
+
+
+@in_mode("forward")
+async def no_connection_leads_to_the_second_next_hop():
+    async with two_hops("tcp", port=free_port()) as (world, second):
+        await taken_by_second(world, second, world.caller.invite())
+
+
+@in_mode("forward")
+async def silence_leads_to_the_second_next_hop():
+    async with two_hops() as (world, second):
+        call = world.caller.invite()
+        first = await world.callee.incoming()
+        await taken_by_second(world, second, call)
+        assert first.repeated >= 3, first.repeated
+        call = world.caller.invite()  # the first one is known to be down, or gets it again
+        arrived = [asyncio.ensure_future(party.incoming()) for party in (world.callee, second)]
+        done, late = await asyncio.wait(arrived, return_when=asyncio.FIRST_COMPLETED)
+        for task in late:
+            task.cancel()
+        incoming = done.pop().result()
+        incoming.respond(486)
+        await call.expect(486)
+        await incoming.acknowledged(None)
+
+
+@in_mode("forward")
+async def a_cancel_reaches_the_second_next_hop():
+    async with two_hops() as (world, second):
+        call = world.caller.invite()
+        first = await world.callee.incoming()
+        first.respond(503)
+        await first.acknowledged(None)
+        incoming = await second.incoming()
+        incoming.respond(180)
+        await call.expect(180)
+        cancel = call.cancel()
+        cancelled = await second.cancelled(incoming)
+        assert cancelled.request.uri == incoming.request.uri
+        cancelled.respond(200)
+        await cancel.expect(200)
+        incoming.respond(487)
+        await call.expect(487)
+        await incoming.acknowledged(None)
+        await world.callee.silence(0.1)
 
 
 # ---- what it believes ----
