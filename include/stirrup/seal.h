@@ -44,6 +44,10 @@ void seal_branch(const struct sealer *sealer, const struct seal_request *request
 /* The one that an INVITE got while the previous secret was in use. False: there is no previous one. */
 bool seal_previous_branch(const struct sealer *sealer, const struct seal_request *request, char branch[SEAL_BRANCH_SIZE]);
 
+/* The second of them, for the parameter "s" of a Via of ours that has another branch: that of a request with a transaction. */
+#define SEAL_LOOP_SIZE 17
+void seal_loop(const struct sealer *sealer, const struct seal_request *request, char mark[SEAL_LOOP_SIZE]);
+
 /* Whether a Via that the request brings along is of ours and of this very request: it has gone in a circle. */
 bool seal_is_loop(const struct sealer *sealer, const struct seal_request *request, const struct via *via);
 

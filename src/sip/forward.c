@@ -177,7 +177,7 @@ static void send_invite(struct worker *worker, struct call *call, const struct c
 
 /* By transactions: see relay.h. */
 static void forward_stateful(struct worker *worker, struct call *call, const struct call_outcome *outcome,
-	const struct sip_basics *basics, const struct hop *hops, size_t hop_count)
+	const struct sip_basics *basics, const struct seal_request *sealed, const struct hop *hops, size_t hop_count)
 {
 	struct seal_via fields;
 	char params[OWN_ROUTE_PARAMS_SIZE];
@@ -191,6 +191,7 @@ static void forward_stateful(struct worker *worker, struct call *call, const str
 		.received = &head,
 		.basics = basics,
 		.edit = &edit,
+		.sealed = sealed,
 		.record_route = params,
 		.hops = hops,
 		.hop_count = hop_count,
@@ -252,7 +253,7 @@ void forward_invite(struct worker *worker, struct call *call, const struct call_
 	outgoing_result(&edit, outcome);
 	edit_routes(worker, &head, &basics);
 	if (call->path.connection != NULL || hop_count > 1 || hops[0].transport != TRANSPORT_UDP)
-		forward_stateful(worker, call, outcome, &basics, hops, hop_count);
+		forward_stateful(worker, call, outcome, &basics, &sealed, hops, hop_count);
 	else
 		send_invite(worker, call, outcome, &basics, &sealed, &hops[0]);
 }

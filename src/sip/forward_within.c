@@ -47,7 +47,7 @@ static void send_within(struct worker *worker, struct transit *transit, const st
 }
 
 static void send_within_stateful(struct worker *worker, struct transit *transit, const struct peer *peer,
-	const struct seal_route *route, const struct egress *egress, const struct outgoing_target *target)
+	const struct seal_request *sealed, const struct seal_route *route, const struct egress *egress, const struct outgoing_target *target)
 {
 	struct hop hop = { .transport = target->transport, .transport_given = true, .address = target->address };
 	struct relay_plan plan = {
@@ -61,6 +61,7 @@ static void send_within_stateful(struct worker *worker, struct transit *transit,
 		.basics = transit->basics,
 		.request_uri = transit->head->request_uri,
 		.edit = &edit,
+		.sealed = sealed,
 		.hops = &hop,
 		.hop_count = 1,
 		.egress = egress,
@@ -138,7 +139,7 @@ void forward_within(struct worker *worker, struct transit *transit)
 		else
 			unstamp_to(transit, &routes, route.flags);
 		if (!is_ack && (sockets_arrival()->stream || target.transport != TRANSPORT_UDP))
-			send_within_stateful(worker, transit, peer, &route, &egress, &target);
+			send_within_stateful(worker, transit, peer, &sealed, &route, &egress, &target);
 		else
 			send_within(worker, transit, &sealed, &route, &egress, &target);
 	}

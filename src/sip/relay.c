@@ -358,6 +358,8 @@ enum relay_begun relay_begin(struct worker *worker, const struct relay_plan *pla
 		return RELAY_NO_ROOM;
 	if (relay->is_invite && relay->kind == RELAY_B2BUA)
 		relay->merge = relay_merge_hash(plan->basics);
+	if (plan->sealed != NULL)
+		seal_loop(worker->sealer, plan->sealed, relay->loop);
 	relay->path = plan->path;
 	relays_enter(relays, relay);
 	relay_arm(relays, relay, monotonic_us() + TRANSACTION_US);

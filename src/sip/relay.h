@@ -7,6 +7,7 @@
 #include "stirrup/dialog_store.h"
 #include "stirrup/egress.h"
 #include "stirrup/hops.h"
+#include "stirrup/seal.h"
 #include "stirrup/sip_basics.h"
 #include "stirrup/sip_edit.h"
 #include "stirrup/steering.h"
@@ -39,6 +40,7 @@ struct relay_plan {
 	const struct sip_basics *basics;
 	struct span request_uri;              /* to send; empty: each hop's own */
 	const struct sip_edit *edit;          /* the lines and the body to send, without our Via and what goes with it */
+	const struct seal_request *sealed;    /* by which it is known again when it comes back; NULL: it is not */
 	const char *record_route;             /* seal of our Record-Route; NULL: none is added */
 	struct span contact;                  /* B2BUA: the Contact received, shown as ours; empty: none */
 	bool shows_contact;

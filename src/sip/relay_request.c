@@ -54,7 +54,7 @@ static void put_head(const struct worker *worker, struct writer *writer, const s
 	writer_text(writer, " ");
 	put_request_uri(writer, relay);
 	writer_text(writer, " SIP/2.0\r\nVia: ");
-	own_via_put(writer, relay->generation, &relay->egress, branch, NULL);
+	own_via_put(writer, relay->generation, &relay->egress, branch, relay->loop[0] == '\0' ? NULL : relay->loop);
 	writer_text(writer, "\r\n");
 }
 

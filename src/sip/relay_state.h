@@ -46,6 +46,7 @@ struct relay {
 	uint8_t flags;
 	uint16_t customer;
 	uint32_t mark;                    /* of our own token: watch.h */
+	char loop[SEAL_LOOP_SIZE];        /* seal_loop(); empty: none */
 	int listener;                     /* that the request came by */
 	bool begins_call;                 /* so that its record tells what becomes of it */
 	uint64_t record;                  /* 0: it has none, or has told its final status */

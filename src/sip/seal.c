@@ -357,19 +357,42 @@ bool seal_previous_branch(const struct sealer *sealer, const struct seal_request
 	return true;
 }
 
+void seal_loop(const struct sealer *sealer, const struct seal_request *request, char mark[SEAL_LOOP_SIZE])
+{
+	uint8_t loop[SIPHASH_BYTES];
+	char *out = mark;
+
+	static_assert(2 * BRANCH_HASH < SEAL_LOOP_SIZE, "size of a loop mark");
+	if (hash_loop(sealer, &sealer->keys[0], request, loop))
+		out = put_hex(out, loop, BRANCH_HASH);
+	*out = '\0';
+}
+
+/* What seal_branch() or seal_loop() wrote, if this is a Via of ours. */
+static bool find_loop_hash(const struct via *via, struct span *hex)
+{
+	const size_t hash = strlen(FORWARD_BRANCH) + 2 * BRANCH_HASH;
+
+	*hex = via->seal;
+	if (via->branch.length == hash + 2 * BRANCH_HASH &&
+		memcmp(via->branch.at, FORWARD_BRANCH, strlen(FORWARD_BRANCH)) == 0)
+		*hex = (struct span){ via->branch.at + hash, 2 * BRANCH_HASH };
+	return hex->length == 2 * BRANCH_HASH;
+}
+
 bool seal_is_loop(const struct sealer *sealer, const struct seal_request *request, const struct via *via)
 {
-	const size_t hash = strlen(FORWARD_BRANCH) + 2 * BRANCH_HASH, length = hash + 2 * BRANCH_HASH;
 	uint8_t loop[SIPHASH_BYTES];
 	char hex[2 * BRANCH_HASH];
+	struct span found;
 
-	if (via->branch.length != length || memcmp(via->branch.at, FORWARD_BRANCH, strlen(FORWARD_BRANCH)) != 0)
+	if (!find_loop_hash(via, &found))
 		return false;
 	for (size_t i = 0; i < sealer->count; i++) {
 		if (!hash_loop(sealer, &sealer->keys[i], request, loop))
 			return false;
 		put_hex(hex, loop, BRANCH_HASH);
-		if (CRYPTO_memcmp(hex, via->branch.at + hash, sizeof hex) == 0)
+		if (CRYPTO_memcmp(hex, found.at, sizeof hex) == 0)
 			return true;
 	}
 	return false;

@@ -467,6 +467,31 @@ async def what_grows_out_of_a_datagram_is_513():
 
 
 @in_mode("forward")
+async def a_request_that_comes_back_is_a_loop_by_any_transport():
+    """With or without a transaction, on another node, and within a call."""
+    for near, far in (("tcp", "tcp"), ("udp", "tcp"), ("tcp", "udp"), ("udp", "udp")):
+        async with World("forward", near=near, far=far, more_near=[CALLEE], tolerant=True) as world:
+            with world.second_node() as node:
+                call = world.caller.invite(f"sip:{DEST}@192.0.2.1")
+                incoming = await world.callee.incoming()
+                for port in (world.port, node.port):
+                    lines = [line for name, _, line in incoming.request.lines if name != "Content-Length"]
+                    again = world.callee.send(build(incoming.request.start, [f"Via: {world.callee.via()}", *lines],
+                                                    incoming.request.body), ("127.0.0.1", port, far))
+                    assert (await again.final()).status == 482
+                near_end, far_end = await world.answer(call, incoming)
+                sent = near_end.send("BYE")
+                asked = await far_end.expect("BYE")
+                lines = [line for name, _, line in asked.request.lines if name != "Content-Length"]
+                route = far_end.routes[0]
+                again = world.callee.send(build(asked.request.start, [f"Via: {world.callee.via()}", f"Route: {route}", *lines]),
+                                          ("127.0.0.1", world.port, far))
+                assert (await again.final()).status == 482
+                asked.respond(200)
+                await sent.expect(200)
+
+
+@in_mode("forward")
 async def a_call_that_comes_back_for_another_number_is_no_loop():
     """A spiral (RFC 3261 section 16.3, item 4): the callee's switch forwards the call to another number through us."""
     async with World("forward", more_near=[CALLEE]) as world:

@@ -209,6 +209,29 @@ static void what_its_routes_lead_here_again_is_no_circle(void **state)
 	assert_false(seal_is_loop(sealer, &request, &via));
 }
 
+/* The Via of a request with a transaction, whose branch is drawn. */
+static void a_mark_beside_another_branch_tells_a_circle_too(void **state)
+{
+	struct seal_request request = request_of(&usual), spiral = request;
+	char mark[SEAL_LOOP_SIZE];
+	struct via via = via_of("SIP/2.0/TCP us;branch=z9hG4bKr00;s=x");
+
+	spiral.request_uri = span_of("sip:+1216@b");
+	seal_loop(sealer, &request, mark);
+	assert_int_equal(strlen(mark), SEAL_LOOP_SIZE - 1);
+	via.seal = span_of(mark);
+	assert_true(seal_is_loop(sealer, &request, &via));
+	assert_true(seal_is_loop(successor, &request, &via));
+	assert_false(seal_is_loop(stranger, &request, &via));
+	assert_false(seal_is_loop(sealer, &spiral, &via));
+	for (size_t length = 0; length < SEAL_LOOP_SIZE - 1; length++) {
+		via.seal.length = length;
+		assert_false(seal_is_loop(sealer, &request, &via));
+	}
+	via.seal = (struct span){ NULL, 0 };
+	assert_false(seal_is_loop(sealer, &request, &via));
+}
+
 static void no_other_branch_is_a_loop(void **state)
 {
 	struct seal_request request = request_of(&usual);
@@ -529,6 +552,7 @@ int main(void)
 		cmocka_unit_test(other_transactions_get_other_branches),
 		cmocka_unit_test(knows_what_went_in_a_circle),
 		cmocka_unit_test(what_its_routes_lead_here_again_is_no_circle),
+		cmocka_unit_test(a_mark_beside_another_branch_tells_a_circle_too),
 		cmocka_unit_test(no_other_branch_is_a_loop),
 		cmocka_unit_test(a_via_seal_comes_back),
 		cmocka_unit_test(a_via_seal_is_good_in_its_place_only),
