@@ -3,7 +3,6 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "stirrup/utf8.h"
 #include "stirrup/writer.h"
 
 static const char hex[] = "0123456789abcdef";
@@ -12,6 +11,39 @@ static const char hex[] = "0123456789abcdef";
 static bool is_plain(unsigned char c)
 {
 	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
+/* The length of the UTF-8 sequence at p (RFC 3629 section 4), 0 when there is none: overlong forms, surrogates, what
+ * lies above U+10FFFF, a sequence cut short. */
+static size_t utf8_length(const unsigned char *p, size_t left)
+{
+	unsigned char low = 0x80, high = 0xbf;
+	size_t length;
+
+	if (p[0] >= 0xc2 && p[0] <= 0xdf)
+		length = 2;
+	else if (p[0] >= 0xe0 && p[0] <= 0xef)
+		length = 3;
+	else if (p[0] >= 0xf0 && p[0] <= 0xf4)
+		length = 4;
+	else
+		return 0;
+	if (left < length)
+		return 0;
+	if (p[0] == 0xe0)
+		low = 0xa0;
+	else if (p[0] == 0xed)
+		high = 0x9f;
+	else if (p[0] == 0xf0)
+		low = 0x90;
+	else if (p[0] == 0xf4)
+		high = 0x8f;
+	if (p[1] < low || p[1] > high)
+		return 0;
+	for (size_t i = 2; i < length; i++)
+		if (p[i] < 0x80 || p[i] > 0xbf)
+			return 0;
+	return length;
 }
 
 /* One character that is not plain; returns how many bytes it had. */

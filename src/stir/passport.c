@@ -7,15 +7,13 @@
 
 #include "stirrup/base64url.h"
 #include "stirrup/es256.h"
-#include "stirrup/json_reader.h"
 #include "stirrup/writer.h"
 
+#define JSON_DEPTH_MAX 8              /* an rcd claim with a jCard (RFC 9795) nests to 6 */
 #define IAT_MAX INT64_C(253402300799) /* 9999-12-31T23:59:59Z, the last that a date can say */
 #define HEADER_JSON_MAX 1024
 #define PAYLOAD_JSON_MAX 768
 #define DECODED_MAX (PASSPORT_MAX / 4 * 3) /* octets that the characters of a token can hold */
-
-_Static_assert(DECODED_MAX <= JSON_TEXT_MAX, "a reader takes what a token can hold");
 
 static void put_escaped(struct writer *writer, char c)
 {
@@ -110,26 +108,21 @@ size_t passport_signing_input(char *out, size_t size, const char *header, const 
 	return header_length + 1 + base64url_encode(out + header_length + 1, json, json_length);
 }
 
-/* An array of strings, or absent. */
-struct texts {
-	const char *at[PASSPORT_TNS_MAX];
-	size_t count; /* of more than there is room for, too */
-	bool bad;
-};
-
 struct passport {
-	const char *ppt; /* these point into text */
+	json_t *header;
+	json_t *payload;
+	const char *ppt;
 	const char *x5u;
 	const char *orig_tn;
 	const char *orig_uri;
-	struct texts dest_tns;
-	struct texts dest_uris;
+	json_t *dest_tns; /* borrowed from payload, as are all these */
+	json_t *dest_uris;
 	const char *origid;
 	int64_t iat;
 	char attest;
 	unsigned char signature[ES256_SIGNATURE_BYTES];
-	struct span header_json; /* these three, too; a NUL behind the JSON */
-	struct span payload_json;
+	char *header_json; /* these three point into text */
+	char *payload_json;
 	struct span signed_bytes;
 	char text[];
 };
@@ -153,255 +146,165 @@ static bool split(struct parts *parts, struct span token)
 	return true;
 }
 
-static bool is_text(const struct json_value *value)
+/* Whether arrays and objects nest no deeper than that: jansson recurses once for each level. */
+static bool is_shallow(const char *text, size_t length)
 {
-	return value->kind == JSON_KIND_STRING && value->string.length > 0;
-}
+	int depth = 0;
+	bool in_string = false;
 
-/* NULL for what is no string. */
-static const char *text_of(const struct json_value *value)
-{
-	return value->kind == JSON_KIND_STRING ? value->string.at : NULL;
-}
-
-struct header_members {
-	struct json_value alg, typ, x5u, ppt;
-	bool crit;
-};
-
-/* False for what is not one JSON object. */
-static bool read_header_json(struct header_members *members, struct span json, char *room)
-{
-	struct json_reader reader;
-	struct json_level object;
-	struct span name;
-
-	*members = (struct header_members){ .crit = false };
-	json_reader_begin(&reader, json, room);
-	if (!json_reader_enter(&reader, &object, '{'))
-		return false;
-	while (json_reader_member(&reader, &object, &name)) {
-		struct json_value value = json_reader_take(&reader);
-
-		if (span_is(name, "alg"))
-			members->alg = value;
-		else if (span_is(name, "typ"))
-			members->typ = value;
-		else if (span_is(name, "x5u"))
-			members->x5u = value;
-		else if (span_is(name, "ppt"))
-			members->ppt = value;
-		else if (span_is(name, "crit"))
-			members->crit = true;
+	for (size_t i = 0; i < length; i++) {
+		if (in_string && text[i] == '\\')
+			i++;
+		else if (text[i] == '"')
+			in_string = !in_string;
+		else if (!in_string && (text[i] == '{' || text[i] == '[') && ++depth > JSON_DEPTH_MAX)
+			return false;
+		else if (!in_string && (text[i] == '}' || text[i] == ']'))
+			depth--;
 	}
-	return json_reader_end(&reader);
+	return true;
 }
 
-static const char *missing_member(const struct header_members *members)
+/* NULL for what is not one JSON object with distinct member names. */
+static json_t *load_object(const char *text, size_t length)
 {
-	if (members->alg.kind == JSON_KIND_ABSENT)
-		return "alg";
-	if (members->typ.kind == JSON_KIND_ABSENT)
-		return "typ";
-	return members->x5u.kind == JSON_KIND_ABSENT ? "x5u" : NULL;
+	json_t *value;
+
+	if (memchr(text, '\0', length) != NULL || !is_shallow(text, length))
+		return NULL;
+	value = json_loadb(text, length, JSON_REJECT_DUPLICATES, NULL);
+	if (json_is_object(value))
+		return value;
+	json_decref(value);
+	return NULL;
+}
+
+static const char *member(const json_t *object, const char *name)
+{
+	return json_string_value(json_object_get(object, name));
+}
+
+static bool is_text(const json_t *value)
+{
+	return json_is_string(value) && json_string_length(value) > 0;
+}
+
+/* The first of these that the object lacks; NULL: none. */
+static const char *first_missing(const json_t *object, const char *const *names, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (json_object_get(object, names[i]) == NULL)
+			return names[i];
+	return NULL;
 }
 
 /* RFC 8225 sections 4 and 8.1. */
-static enum passport_fault read_header(struct passport *passport, char *room, const char **detail)
+static enum passport_fault read_header(struct passport *passport, const char **detail)
 {
-	struct header_members members;
+	static const char *const required[] = { "alg", "typ", "x5u" };
+	const char *alg = member(passport->header, "alg");
+	const char *typ = member(passport->header, "typ");
+	const json_t *ppt = json_object_get(passport->header, "ppt");
 
-	if (!read_header_json(&members, passport->header_json, room))
-		return PASSPORT_BAD_JSON;
-	*detail = missing_member(&members);
+	*detail = first_missing(passport->header, required, sizeof required / sizeof *required);
 	if (*detail != NULL)
 		return PASSPORT_MISSING_MEMBER;
 	*detail = "typ";
-	if (!span_is(members.typ.string, "passport"))
+	if (typ == NULL || strcmp(typ, "passport") != 0)
 		return PASSPORT_BAD_TYP;
 	*detail = "alg";
-	if (!span_is(members.alg.string, "ES256"))
+	if (alg == NULL || strcmp(alg, "ES256") != 0)
 		return PASSPORT_BAD_ALG;
 	*detail = "x5u";
-	if (!is_text(&members.x5u))
+	if (!is_text(json_object_get(passport->header, "x5u")))
 		return PASSPORT_BAD_HEADER;
 	*detail = "ppt";
-	if (members.ppt.kind != JSON_KIND_ABSENT && !is_text(&members.ppt))
+	if (ppt != NULL && !is_text(ppt))
 		return PASSPORT_BAD_HEADER;
 	/* RFC 7515 section 4.1.11: we understand no extension that could be critical. */
 	*detail = "crit";
-	if (members.crit)
+	if (json_object_get(passport->header, "crit") != NULL)
 		return PASSPORT_CRITICAL;
-	passport->ppt = text_of(&members.ppt);
-	passport->x5u = text_of(&members.x5u);
+	passport->ppt = json_string_value(ppt);
+	passport->x5u = member(passport->header, "x5u");
 	return PASSPORT_OK;
 }
 
-/* The claims that the passport itself does not have yet. */
-struct payload_members {
-	bool dest, orig;
-	size_t orig_count;
-	struct json_value orig_tn, orig_uri, attest, iat, origid;
-};
-
-static void read_texts(struct texts *texts, struct json_reader *reader)
-{
-	struct json_level array;
-
-	if (!json_reader_enter(reader, &array, '[')) {
-		json_reader_take(reader);
-		texts->bad = true;
-		return;
-	}
-	while (json_reader_item(reader, &array)) {
-		struct json_value value = json_reader_take(reader);
-
-		if (!is_text(&value))
-			texts->bad = true;
-		else if (texts->count < PASSPORT_TNS_MAX)
-			texts->at[texts->count] = value.string.at;
-		texts->count++;
-	}
-}
-
-static void read_dest(struct passport *passport, struct json_reader *reader)
-{
-	struct json_level object;
-	struct span name;
-
-	if (!json_reader_enter(reader, &object, '{')) {
-		json_reader_take(reader);
-		return;
-	}
-	while (json_reader_member(reader, &object, &name)) {
-		if (span_is(name, "tn"))
-			read_texts(&passport->dest_tns, reader);
-		else if (span_is(name, "uri"))
-			read_texts(&passport->dest_uris, reader);
-		else
-			json_reader_take(reader);
-	}
-}
-
-static void read_orig(struct payload_members *members, struct json_reader *reader)
-{
-	struct json_level object;
-	struct span name;
-
-	if (!json_reader_enter(reader, &object, '{')) {
-		json_reader_take(reader);
-		return;
-	}
-	while (json_reader_member(reader, &object, &name)) {
-		struct json_value value = json_reader_take(reader);
-
-		members->orig_count++;
-		if (span_is(name, "tn"))
-			members->orig_tn = value;
-		else if (span_is(name, "uri"))
-			members->orig_uri = value;
-	}
-}
-
-static void read_claim(
-	struct passport *passport, struct payload_members *members, struct json_reader *reader, struct span name)
-{
-	if (span_is(name, "dest")) {
-		members->dest = true;
-		read_dest(passport, reader);
-	} else if (span_is(name, "orig")) {
-		members->orig = true;
-		read_orig(members, reader);
-	} else if (span_is(name, "attest")) {
-		members->attest = json_reader_take(reader);
-	} else if (span_is(name, "iat")) {
-		members->iat = json_reader_take(reader);
-	} else if (span_is(name, "origid")) {
-		members->origid = json_reader_take(reader);
-	} else {
-		json_reader_take(reader);
-	}
-}
-
-/* False for what is not one JSON object. */
-static bool read_payload_json(struct passport *passport, struct payload_members *members, char *room)
-{
-	struct json_reader reader;
-	struct json_level object;
-	struct span name;
-
-	*members = (struct payload_members){ .dest = false };
-	json_reader_begin(&reader, passport->payload_json, room);
-	if (!json_reader_enter(&reader, &object, '{'))
-		return false;
-	while (json_reader_member(&reader, &object, &name))
-		read_claim(passport, members, &reader, name);
-	return json_reader_end(&reader);
-}
-
 /* RFC 8225 section 5.2.1: one identity, a string. */
-static bool orig_is_good(const struct payload_members *members)
+static bool read_orig(struct passport *passport)
 {
-	return members->orig_count == 1 && (is_text(&members->orig_tn) || is_text(&members->orig_uri));
+	const json_t *orig = json_object_get(passport->payload, "orig");
+
+	passport->orig_tn = member(orig, "tn");
+	passport->orig_uri = member(orig, "uri");
+	return json_object_size(orig) == 1 &&
+	       (is_text(json_object_get(orig, "tn")) || is_text(json_object_get(orig, "uri")));
 }
 
-static bool dest_is_good(const struct passport *passport)
+/* An array of strings, or absent. */
+static bool is_text_array(const json_t *array)
 {
-	size_t count = passport->dest_tns.count + passport->dest_uris.count;
+	if (array == NULL)
+		return true;
+	if (!json_is_array(array))
+		return false;
+	for (size_t i = 0; i < json_array_size(array); i++) {
+		if (!is_text(json_array_get(array, i)))
+			return false;
+	}
+	return true;
+}
 
-	return !passport->dest_tns.bad && !passport->dest_uris.bad && count >= 1 && count <= PASSPORT_TNS_MAX;
+static bool read_dest(struct passport *passport)
+{
+	const json_t *dest = json_object_get(passport->payload, "dest");
+	size_t count;
+
+	passport->dest_tns = json_object_get(dest, "tn");
+	passport->dest_uris = json_object_get(dest, "uri");
+	count = json_array_size(passport->dest_tns) + json_array_size(passport->dest_uris);
+	return is_text_array(passport->dest_tns) && is_text_array(passport->dest_uris) && count >= 1 &&
+	       count <= PASSPORT_TNS_MAX;
 }
 
 /* RFC 8588 section 4: one upper-case letter. */
-static char attest_of(const struct json_value *attest)
+static char read_attest(const json_t *payload)
 {
-	const char *text = text_of(attest);
+	const json_t *attest = json_object_get(payload, "attest");
+	const char *text = json_string_value(attest);
 
-	return text != NULL && attest->string.length == 1 && text[0] >= 'A' && text[0] <= 'C' ? text[0] : 0;
+	return json_string_length(attest) == 1 && text[0] >= 'A' && text[0] <= 'C' ? text[0] : 0;
 }
 
-static bool iat_is_good(const struct json_value *iat)
+static bool read_iat(struct passport *passport)
 {
-	return iat->kind == JSON_KIND_INTEGER && iat->integer >= 0 && iat->integer <= IAT_MAX;
-}
+	const json_t *iat = json_object_get(passport->payload, "iat");
 
-static const char *missing_claim(const struct payload_members *members, bool is_shaken)
-{
-	if (is_shaken && members->attest.kind == JSON_KIND_ABSENT)
-		return "attest";
-	if (!members->dest)
-		return "dest";
-	if (members->iat.kind == JSON_KIND_ABSENT)
-		return "iat";
-	if (!members->orig)
-		return "orig";
-	return is_shaken && members->origid.kind == JSON_KIND_ABSENT ? "origid" : NULL;
+	passport->iat = json_integer_value(iat);
+	return json_is_integer(iat) && passport->iat >= 0 && passport->iat <= IAT_MAX;
 }
 
 /* RFC 8225 section 5; RFC 8588 sections 4 and 5. */
-static enum passport_fault read_claims(struct passport *passport, char *room, const char **detail)
+static enum passport_fault read_claims(struct passport *passport, const char **detail)
 {
-	struct payload_members members;
+	static const char *const base[] = { "dest", "iat", "orig" };
+	static const char *const shaken[] = { "attest", "dest", "iat", "orig", "origid" };
 	bool is_shaken = passport->ppt != NULL && strcmp(passport->ppt, "shaken") == 0;
 
-	if (!read_payload_json(passport, &members, room))
-		return PASSPORT_BAD_JSON;
-	*detail = missing_claim(&members, is_shaken);
+	*detail = is_shaken ? first_missing(passport->payload, shaken, sizeof shaken / sizeof *shaken)
+			    : first_missing(passport->payload, base, sizeof base / sizeof *base);
 	if (*detail != NULL)
 		return PASSPORT_MISSING_CLAIM;
-	passport->attest = attest_of(&members.attest);
-	passport->iat = members.iat.integer;
-	passport->orig_tn = text_of(&members.orig_tn);
-	passport->orig_uri = text_of(&members.orig_uri);
-	passport->origid = text_of(&members.origid);
+	passport->attest = read_attest(passport->payload);
+	passport->origid = member(passport->payload, "origid");
 	*detail = "dest";
-	if (!dest_is_good(passport))
+	if (!read_dest(passport))
 		return PASSPORT_BAD_CLAIMS;
 	*detail = "iat";
-	if (!iat_is_good(&members.iat))
+	if (!read_iat(passport))
 		return PASSPORT_BAD_CLAIMS;
 	*detail = "orig";
-	if (!orig_is_good(&members))
+	if (!read_orig(passport))
 		return PASSPORT_BAD_CLAIMS;
 	*detail = "origid";
 	if (is_shaken && passport->origid == NULL)
@@ -424,15 +327,18 @@ static enum passport_fault check_parts(const struct parts *parts, const char **d
 	return PASSPORT_OK;
 }
 
-/* Decodes one part to *at with a NUL behind it, and moves *at behind that. */
-static bool decode(struct span *json, struct span part, char **at)
+/* Decodes one part to *at as JSON with a NUL behind it, and moves *at behind that. */
+static enum passport_fault decode_json(struct span part, char **at, char **text, json_t **object)
 {
-	json->at = *at;
-	if (!base64url_decode((unsigned char *)*at, part.length, &json->length, part))
-		return false;
-	(*at)[json->length] = '\0';
-	*at += json->length + 1;
-	return true;
+	size_t length;
+
+	if (!base64url_decode((unsigned char *)*at, part.length, &length, part))
+		return PASSPORT_BAD_BASE64;
+	*text = *at;
+	(*at)[length] = '\0';
+	*at += length + 1;
+	*object = load_object(*text, length);
+	return *object == NULL ? PASSPORT_BAD_JSON : PASSPORT_OK;
 }
 
 static enum passport_fault read_signature(struct passport *passport, struct span part)
@@ -446,8 +352,7 @@ static enum passport_fault read_signature(struct passport *passport, struct span
 	return PASSPORT_OK;
 }
 
-/* Reads the parts into a passport whose text has room for the token, for both decoded parts and for the strings in
- * them; the payload is read last, and has the room of its reader behind it. */
+/* Reads the parts into a passport whose text has room for the token and for both decoded parts. */
 static enum passport_fault read_parts(
 	struct passport *passport, const struct parts *parts, const char **detail)
 {
@@ -459,20 +364,18 @@ static enum passport_fault read_parts(
 	at += passport->signed_bytes.length;
 
 	*detail = "header";
-	if (!decode(&passport->header_json, parts->header, &at))
-		return PASSPORT_BAD_BASE64;
-	fault = read_header(passport, at, detail);
+	fault = decode_json(parts->header, &at, &passport->header_json, &passport->header);
+	if (fault == PASSPORT_OK)
+		fault = read_header(passport, detail);
 	if (fault != PASSPORT_OK)
 		return fault;
-	at += passport->header_json.length;
 	*detail = "signature";
 	fault = read_signature(passport, parts->signature);
 	if (fault != PASSPORT_OK)
 		return fault;
 	*detail = "payload";
-	if (!decode(&passport->payload_json, parts->payload, &at))
-		return PASSPORT_BAD_BASE64;
-	return read_claims(passport, at, detail);
+	fault = decode_json(parts->payload, &at, &passport->payload_json, &passport->payload);
+	return fault == PASSPORT_OK ? read_claims(passport, detail) : fault;
 }
 
 enum passport_fault passport_parse(struct passport **out, struct span token, const char **detail)
@@ -489,12 +392,11 @@ enum passport_fault passport_parse(struct passport **out, struct span token, con
 	fault = check_parts(&parts, detail);
 	if (fault != PASSPORT_OK)
 		return fault;
-	passport = malloc(sizeof *passport + token.length * 4 + JSON_ROOM(0));
+	passport = calloc(1, sizeof *passport + token.length * 2);
 	if (passport == NULL) {
 		*detail = "memory";
 		return PASSPORT_NO_MEMORY;
 	}
-	*passport = (struct passport){ .ppt = NULL };
 	fault = read_parts(passport, &parts, detail);
 	if (fault == PASSPORT_OK)
 		*out = passport;
@@ -505,6 +407,10 @@ enum passport_fault passport_parse(struct passport **out, struct span token, con
 
 void passport_free(struct passport *passport)
 {
+	if (passport == NULL)
+		return;
+	json_decref(passport->header);
+	json_decref(passport->payload);
 	free(passport);
 }
 
@@ -547,101 +453,58 @@ const char *passport_fault_text(enum passport_fault fault)
 	return "";
 }
 
-/* The ppt of a token whatever follows its header; false when that cannot be read or has none. */
-static bool find_ppt(struct span *ppt, struct span token, char room[JSON_ROOM(DECODED_MAX)])
+/* The header of a token as JSON, whatever follows it; NULL when it cannot be read. */
+static json_t *load_header(struct span token)
 {
-	char json[DECODED_MAX + 1];
-	char *at = json;
+	unsigned char json[DECODED_MAX];
 	const char *dot = token.length == 0 ? NULL : memchr(token.at, '.', token.length);
-	struct span part = { token.at, dot == NULL ? 0 : (size_t)(dot - token.at) }, text;
-	struct header_members members;
+	size_t length;
 
-	if (dot == NULL || part.length > PASSPORT_MAX || !decode(&text, part, &at) ||
-		!read_header_json(&members, text, room))
-		return false;
-	*ppt = members.ppt.string;
-	return members.ppt.kind == JSON_KIND_STRING;
+	if (dot == NULL || !base64url_decode(json, sizeof json, &length,
+				   (struct span){ token.at, (size_t)(dot - token.at) }))
+		return NULL;
+	return load_object((const char *)json, length);
 }
 
 bool passport_read_ppt(char *out, size_t size, struct span token)
 {
-	char room[JSON_ROOM(DECODED_MAX)];
-	struct span ppt;
+	json_t *header = load_header(token);
+	const char *ppt = member(header, "ppt");
+	size_t length = ppt == NULL ? 0 : strnlen(ppt, size - 1);
 
-	if (!find_ppt(&ppt, token, room))
-		ppt.length = 0;
-	else if (ppt.length >= size)
-		ppt.length = size - 1;
-	if (ppt.length > 0)
-		memcpy(out, ppt.at, ppt.length);
-	out[ppt.length] = '\0';
-	return ppt.length > 0;
+	memcpy(out, ppt == NULL ? "" : ppt, length);
+	out[length] = '\0';
+	json_decref(header);
+	return length > 0;
 }
 
 bool passport_has_ppt(struct span token, const char *ppt)
 {
-	char room[JSON_ROOM(DECODED_MAX)];
-	struct span found;
+	json_t *header = load_header(token);
+	const char *value = member(header, "ppt");
+	bool has = value != NULL && strcmp(value, ppt) == 0;
 
-	return find_ppt(&found, token, room) && span_is(found, ppt);
-}
-
-/* Any claim: its value, and the JSON that it stands in. */
-static bool find_claim(const struct passport *passport, struct span wanted, char room[JSON_ROOM(DECODED_MAX)],
-	struct json_value *value, struct span *json)
-{
-	struct json_reader reader;
-	struct json_level object;
-	struct span name;
-
-	json_reader_begin(&reader, passport->payload_json, room);
-	if (!json_reader_enter(&reader, &object, '{'))
-		return false;
-	while (json_reader_member(&reader, &object, &name)) {
-		json->at = reader.at;
-		*value = json_reader_take(&reader);
-		json->length = (size_t)(reader.at - json->at);
-		if (name.length == wanted.length && (wanted.length == 0 || memcmp(name.at, wanted.at, name.length) == 0))
-			return true;
-	}
-	return false;
+	json_decref(header);
+	return has;
 }
 
 bool passport_has_claim(const struct passport *passport, struct span name)
 {
-	char room[JSON_ROOM(DECODED_MAX)];
-	struct json_value value;
-	struct span json;
-
-	return find_claim(passport, name, room, &value, &json);
-}
-
-/* As RFC 8225 section 9 has it: without white space, members in their order. NULL when out of memory. */
-static char *serialize(struct span json)
-{
-	json_t *value = json_loadb(json.at, json.length, JSON_DECODE_ANY, NULL);
-	char *text = value == NULL ? NULL : json_dumps(value, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY);
-
-	json_decref(value);
-	return text;
+	return json_object_getn(passport->payload, name.at, name.length) != NULL;
 }
 
 bool passport_claim_is(const struct passport *passport, struct span name, struct span value)
 {
-	char room[JSON_ROOM(DECODED_MAX)];
-	struct json_value claim;
-	struct span json;
-	char *text;
+	const json_t *claim = json_object_getn(passport->payload, name.at, name.length);
+	char *json;
 	bool is;
 
-	if (!find_claim(passport, name, room, &claim, &json))
-		return false;
-	if (claim.kind == JSON_KIND_STRING)
-		return claim.string.length == value.length &&
-		       (value.length == 0 || memcmp(claim.string.at, value.at, value.length) == 0);
-	text = serialize(json);
-	is = text != NULL && span_is(value, text);
-	free(text);
+	if (json_is_string(claim))
+		return json_string_length(claim) == value.length &&
+		       (value.length == 0 || memcmp(json_string_value(claim), value.at, value.length) == 0);
+	json = json_dumps(claim, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY);
+	is = json != NULL && span_is(value, json);
+	free(json);
 	return is;
 }
 
@@ -672,22 +535,22 @@ const char *passport_orig_uri(const struct passport *passport)
 
 size_t passport_dest_tns(const struct passport *passport)
 {
-	return passport->dest_tns.count;
+	return json_array_size(passport->dest_tns);
 }
 
 const char *passport_dest_tn(const struct passport *passport, size_t index)
 {
-	return index < passport->dest_tns.count ? passport->dest_tns.at[index] : NULL;
+	return json_string_value(json_array_get(passport->dest_tns, index));
 }
 
 size_t passport_dest_uris(const struct passport *passport)
 {
-	return passport->dest_uris.count;
+	return json_array_size(passport->dest_uris);
 }
 
 const char *passport_dest_uri(const struct passport *passport, size_t index)
 {
-	return index < passport->dest_uris.count ? passport->dest_uris.at[index] : NULL;
+	return json_string_value(json_array_get(passport->dest_uris, index));
 }
 
 char passport_attest(const struct passport *passport)
@@ -712,10 +575,10 @@ const unsigned char *passport_signature(const struct passport *passport)
 
 const char *passport_header_json(const struct passport *passport)
 {
-	return passport->header_json.at;
+	return passport->header_json;
 }
 
 const char *passport_payload_json(const struct passport *passport)
 {
-	return passport->payload_json.at;
+	return passport->payload_json;
 }
