@@ -122,5 +122,5 @@ bool own_route_read(struct worker *worker, const struct sip_basics *basics, stru
 	if (!*from_caller && !seal_route_read(worker->sealer, seal, basics->call_id, basics->to_tag, route))
 		return false;
 	age = wall_us() / 1000000 - (int64_t)route->time;
-	return age < (int64_t)worker->generation->config->dialog_max_age_s;
+	return age < (int64_t)worker->generation->config->dialog_max_age_s || span_is(basics->method, "BYE");
 }

@@ -31,8 +31,8 @@ struct own_routes {
 void own_routes_read(struct own_routes *routes, struct worker *worker, const struct sip_head *request,
 	const struct sip_basics *basics);
 
-/* Whether the seal is good for this call, and not too old (dialogs.max_age); whether the request comes from the caller's
- * side. */
+/* Whether the seal is good for this call, and not too old (dialogs.max_age), which it never is for a BYE: however long a call
+ * has lasted, it has to end; whether the request comes from the caller's side. */
 bool own_route_read(struct worker *worker, const struct sip_basics *basics, struct span seal, struct seal_route *route,
 	bool *from_caller);
 

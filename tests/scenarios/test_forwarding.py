@@ -858,7 +858,11 @@ async def a_call_that_is_older_than_any_is_forgotten(mode, service):
         if mode == "b2bua":
             await refreshed[0].end(refreshed[1])
         else:
-            await refreshed[0].send("BYE").expect(481)
+            # Nothing tells that it was refreshed; but to its end it can come.
+            for method in ("INFO", "UPDATE", "INVITE"):
+                await refreshed[0].send(method).expect(481)
+            await refreshed[0].end(refreshed[1])
+            await old[1].end(old[0])
         near, far = await world.connect()
         await near.end(far)
 
@@ -877,6 +881,28 @@ async def a_cancel_while_the_call_waits_for_its_signature_ends_it(mode, service)
         assert record["reason"] == "cancelled", record
         near, far = await world.connect()
         await near.end(far)
+
+
+@scenario(modes=STIRRUP_MODES, services=("sign",))
+async def repeats_of_a_call_that_waits_for_its_signature_are_dropped(mode, service):
+    """A 100 would silence the caller (RFC 3261 section 8.2.7), and one call is one signature."""
+    async with World(mode, service, more='signer: { deadline = "2s"; };') as world:
+        with world.signer_stopped():
+            call = world.caller.invite()
+            for _ in range(5):
+                world.caller.transmit(call.request.raw, call.place)
+            await asyncio.sleep(1)
+            assert not call.responses.items, call.responses.items
+            await world.callee.silence(0.1)
+        incoming = await world.callee.incoming()
+        call.repeater.stop()
+        await asyncio.sleep(0.3)
+        assert incoming.repeated == 0, incoming.repeated
+        incoming.respond(486)
+        await call.expect(486)
+        await incoming.acknowledged(None)
+        world.record(call.request.call_id, result="signed", final_status=486)
+        assert len(world.stirrup.records()) == 1
 
 
 @scenario(modes=STIRRUP_MODES, services=("sign",))
