@@ -3,8 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "stirrup/random_id.h"
-
 #define CANCEL_REASONS_MAX 1024
 
 void relay_free(struct relay *relay)
@@ -170,7 +168,6 @@ struct relay *relay_new(const struct relay_plan *plan, struct span rest)
 
 	if (relay == NULL)
 		return NULL;
-	relay->id = random_id();
 	relay->digest = plan->digest;
 	relay->peer = plan->peer;
 	relay->kind = plan->kind;

@@ -18,9 +18,9 @@ enum relay_state {
 #define RELAY_BRANCH_SIZE 32
 
 struct relay {
-	struct relay *by_id, *by_digest, *by_merge; /* the next of the same hash */
+	struct relay *chain, *by_merge;   /* the next of the same hash */
 	struct relay *next, **link;                 /* with others that are due at about the same time */
-	uint64_t id;
+	uint64_t id;                      /* of relays_enter() */
 	uint64_t merge;                   /* hash of Call-ID, From tag and CSeq; 0: none */
 	struct call_digest digest;
 	struct generation *generation;    /* a reference */

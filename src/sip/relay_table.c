@@ -9,12 +9,13 @@
 
 #define SLOT_US INT64_C(100000)
 #define SLOTS 512
-#define CHAIN_MAX 8 /* requests in a bucket, on average, when all places are taken: buckets lie scattered, and each costs a page */
+#define CHAIN_MAX 4 /* requests in a bucket, on average, when all places are taken: buckets lie scattered, and each costs a page */
 #define BYTES_MAX (512u << 20)
 #define TRIMMED_FROM 8192 /* requests at a time */
 
 struct relays {
-	struct relay **by_id, **by_digest, **by_merge;
+	struct relay **buckets;            /* by digest and id */
+	struct relay **by_merge;
 	size_t mask;
 	unsigned count, capacity, peak;
 	size_t bytes;                      /* of all of them */
@@ -35,14 +36,13 @@ struct relays *relays_new(unsigned capacity)
 		return NULL;
 	while (buckets < capacity / CHAIN_MAX)
 		buckets *= 2;
-	relays->by_id = calloc(buckets, sizeof *relays->by_id);
-	relays->by_digest = calloc(buckets, sizeof *relays->by_digest);
+	relays->buckets = calloc(buckets, sizeof *relays->buckets);
 	relays->by_merge = calloc(buckets, sizeof *relays->by_merge);
 	relays->mask = buckets - 1;
 	relays->capacity = capacity;
 	relays->ticked = monotonic_us() / SLOT_US;
 	merge_seed = random_id();
-	if (relays->by_id != NULL && relays->by_digest != NULL && relays->by_merge != NULL)
+	if (relays->buckets != NULL && relays->by_merge != NULL)
 		return relays;
 	relays_free(relays);
 	return NULL;
@@ -58,17 +58,23 @@ size_t relays_count(const struct relays *relays)
 	return relays->count;
 }
 
-static struct relay **bucket_of_id(struct relays *relays, uint64_t id)
+static uint32_t bits_of(const struct call_digest *digest)
 {
-	return &relays->by_id[id & relays->mask];
-}
-
-static struct relay **bucket_of_digest(struct relays *relays, const struct call_digest *digest)
-{
-	uint64_t bits;
+	uint32_t bits;
 
 	memcpy(&bits, digest->bytes + 8, sizeof bits);
-	return &relays->by_digest[bits & relays->mask];
+	return bits;
+}
+
+/* The lower half of an id is of the digest: both are found in one table. */
+static uint64_t new_id(const struct call_digest *digest)
+{
+	return random_id() << 32 | bits_of(digest);
+}
+
+static struct relay **bucket_of(struct relays *relays, uint32_t bits)
+{
+	return &relays->buckets[bits & relays->mask];
 }
 
 static struct relay **bucket_of_merge(struct relays *relays, uint64_t merge)
@@ -78,19 +84,19 @@ static struct relay **bucket_of_merge(struct relays *relays, uint64_t merge)
 
 struct relay *relays_find(struct relays *relays, const struct call_digest *digest)
 {
-	struct relay *relay = *bucket_of_digest(relays, digest);
+	struct relay *relay = *bucket_of(relays, bits_of(digest));
 
 	while (relay != NULL && memcmp(&relay->digest, digest, sizeof *digest) != 0)
-		relay = relay->by_digest;
+		relay = relay->chain;
 	return relay;
 }
 
 static struct relay *find_id(struct relays *relays, uint64_t id)
 {
-	struct relay *relay = *bucket_of_id(relays, id);
+	struct relay *relay = *bucket_of(relays, (uint32_t)id);
 
 	while (relay != NULL && relay->id != id)
-		relay = relay->by_id;
+		relay = relay->chain;
 	return relay;
 }
 
@@ -127,12 +133,11 @@ void relay_weigh(struct relays *relays, struct relay *relay)
 
 void relays_enter(struct relays *relays, struct relay *relay)
 {
-	struct relay **id = bucket_of_id(relays, relay->id), **digest = bucket_of_digest(relays, &relay->digest);
+	struct relay **bucket = bucket_of(relays, bits_of(&relay->digest));
 
-	relay->by_id = *id;
-	*id = relay;
-	relay->by_digest = *digest;
-	*digest = relay;
+	relay->id = new_id(&relay->digest);
+	relay->chain = *bucket;
+	*bucket = relay;
 	if (relay->merge != 0) {
 		struct relay **merge = bucket_of_merge(relays, relay->merge);
 
@@ -145,14 +150,11 @@ void relays_enter(struct relays *relays, struct relay *relay)
 
 void relays_leave(struct relays *relays, struct relay *relay)
 {
-	struct relay **at = bucket_of_id(relays, relay->id);
+	struct relay **at = bucket_of(relays, bits_of(&relay->digest));
 
 	while (*at != relay)
-		at = &(*at)->by_id;
-	*at = relay->by_id;
-	for (at = bucket_of_digest(relays, &relay->digest); *at != relay;)
-		at = &(*at)->by_digest;
-	*at = relay->by_digest;
+		at = &(*at)->chain;
+	*at = relay->chain;
 	if (relay->merge != 0) {
 		for (at = bucket_of_merge(relays, relay->merge); *at != relay;)
 			at = &(*at)->by_merge;
@@ -180,7 +182,7 @@ struct relay *relays_find_branch(struct relays *relays, struct span branch, unsi
 void relays_each(struct relays *relays, void (*visit)(struct relay *relay, void *context), void *context)
 {
 	for (size_t i = 0; i <= relays->mask; i++)
-		for (struct relay *relay = relays->by_id[i]; relay != NULL; relay = relay->by_id)
+		for (struct relay *relay = relays->buckets[i]; relay != NULL; relay = relay->chain)
 			visit(relay, context);
 }
 
@@ -269,8 +271,7 @@ void relays_free(struct relays *relays)
 	free_slot(&relays->looked_at);
 	for (size_t i = 0; i < SLOTS; i++)
 		free_slot(&relays->slots[i]);
-	free(relays->by_id);
-	free(relays->by_digest);
+	free(relays->buckets);
 	free(relays->by_merge);
 	free(relays);
 }
