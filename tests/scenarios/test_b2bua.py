@@ -822,6 +822,29 @@ async def every_hop_refuses_the_connection():
 
 
 @in_mode("b2bua")
+async def a_call_goes_from_one_address_family_and_transport_to_the_other():
+    """RFC 3263 section 4.3, as far as a list of addresses goes."""
+    dead = free_port()
+    hops = (f'[ "sip:[::1]:{dead};transport=tcp", "sip:[::1]:{{six}}{UDP}", "sip:{SECOND_HOP}:{{second}};transport=tcp", '
+            f'"sip:{CALLEE}:{{port}}{UDP}" ]')
+    async with Party("::1", user=DEST) as six, Party(SECOND_HOP, user=DEST, transport="tcp") as second:
+        async with World("b2bua", hops=hops.replace("{six}", str(six.port)).replace("{second}", str(second.port))) as world:
+            call = world.caller.invite()
+            for party, via in ((six, f"UDP [::1]:{world.port};"), (second, f"TCP 127.0.0.1:{world.port};")):
+                incoming = await party.incoming()
+                assert via in incoming.request.items("Via")[0], incoming
+                assert incoming.request.contact.startswith(f"sip:{OWN}@{via.split()[1][:-1]}"), incoming
+                incoming.respond(503)
+                await incoming.acknowledged(None)
+            incoming = await world.callee.incoming()
+            world.check_invite(call.request, incoming.request)
+            near, far = await world.answer(call, incoming)
+            record = world.record(near.call_id, final_status=200)
+            assert f"{CALLEE}:{world.callee.port}" in record["next_hop"], record
+            await use(near, far, world.caller, world.callee)
+
+
+@in_mode("b2bua")
 async def a_host_name_that_moves_takes_the_calls_along():
     async with Resolver("hop.example.net") as resolver, Party(SECOND_HOP, user=DEST) as second:
         async with World("b2bua", hops=f'"sip:hop.example.net:{{port}}{UDP}"', sip=resolver.settings) as world:
