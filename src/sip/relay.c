@@ -1,6 +1,7 @@
 #include "relay_state.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -242,6 +243,7 @@ static bool send_to_hop(struct worker *worker, struct relay *relay)
 	int64_t now = monotonic_us();
 
 	relay->attempt++;
+	relay->sent_again = false;
 	relay->state = RELAY_CALLING;
 	relay->interval_us = T1_US;
 	relay->deadline_us = now + (last || !relay->is_invite ? TRANSACTION_US : FAILOVER_US);
@@ -334,15 +336,32 @@ static void fail_over(struct worker *worker, struct relay *relay, enum hop_failu
 		end_unanswered(worker, relay);
 }
 
+/* 0: by the other side, in due form. */
+static bool was_closed(int error)
+{
+	return error == 0 || error == ECONNRESET || error == EPIPE;
+}
+
+/* By another connection, once: the one that is closed may have been idle for too long just when the request was sent. Who has
+ * read it all the same knows it by its branch. */
+static bool send_again(struct worker *worker, struct relay *relay)
+{
+	if (relay->sent_again || relay->cancel_wanted)
+		return false;
+	egress_forget(&relay->wait);
+	relay->sent_again = true;
+	return send_made(worker, relay, relay_request(made, sizeof made, worker, relay), true);
+}
+
 void relay_connection_failed(nta_agent_t *agent, void *owner, int error)
 {
 	struct worker *worker = (struct worker *)nta_agent_magic(agent);
 	struct relay *relay = owner;
 
-	if (relay->state == RELAY_CALLING)
-		fail_over(worker, relay, HOP_REFUSES);
-	else
+	if (relay->state != RELAY_CALLING)
 		egress_forget(&relay->wait);
+	else if (!was_closed(error) || !send_again(worker, relay))
+		fail_over(worker, relay, HOP_REFUSES);
 }
 
 enum relay_begun relay_begin(struct worker *worker, const struct relay_plan *plan)

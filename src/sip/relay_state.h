@@ -34,6 +34,7 @@ struct relay {
 	bool ended_here;                  /* RELAY_FAILED: by an answer of our own, so that no hop's was acknowledged */
 	bool reasons_sent;
 	bool by_size;                     /* goes by TCP because it is long */
+	bool sent_again;                  /* by a second connection */
 	bool waits_longer;                /* and the connection is there, so that timer B counts */
 	bool from_caller;
 	bool shows_contact;

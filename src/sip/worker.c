@@ -90,7 +90,9 @@ static bool add_transport(const struct listener *listener)
 	net_text(address, (const struct sockaddr *)&listener->address);
 	snprintf(url, sizeof url, "sip:%s;transport=%s", address, transport_word(listener->transport));
 	if (nta_agent_add_tport(worker.agent, URL_STRING_MAKE(url), TPTAG_SERVER(1), TPTAG_IDLE(TCP_IDLE_MS),
-		    TPTAG_TIMEOUT(TCP_MESSAGE_MS), TPTAG_QUEUESIZE(TCP_QUEUE), TPTAG_PONG2PING(1), TAG_END()) == 0)
+		    TPTAG_TIMEOUT(TCP_MESSAGE_MS), TPTAG_QUEUESIZE(TCP_QUEUE), TPTAG_PONG2PING(1),
+		    /* Who waits for an answer is to know of the end of a connection; nta wants that not to be told. */
+		    TPTAG_SDWN_ERROR(1), TAG_END()) == 0)
 		return true;
 	log_error("cannot serve %s: %s", url, strerror(errno));
 	return false;

@@ -577,6 +577,57 @@ async def a_long_invite_is_sent_once_to_a_hop_that_takes_its_time():
         await refuse(call, incoming)
 
 
+@contextlib.asynccontextmanager
+async def closing(host, port=0):
+    """Takes connections, to close them at once: its port."""
+    async def close(reader, writer):
+        writer.close()
+
+    server = await asyncio.start_server(close, host, port, reuse_address=True)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+
+
+@in_mode("b2bua")
+async def who_closes_each_connection_is_left_for_the_next_hop():
+    async with closing(CALLEE) as port:
+        async with World("b2bua", hops=f'[ "sip:{CALLEE}:{port};transport=tcp", "sip:{CALLEE}:{{port}}{UDP}" ]') as world:
+            call = world.caller.invite()
+            await refuse(call, await world.callee.incoming(seconds=2))
+    async with World("b2bua", hops=f'"sip:{CALLEE}:{port};transport=tcp"') as world:
+        async with closing(CALLEE, port):
+            assert (await world.caller.invite().final(2)).status == 503
+    async with World("b2bua", hop="") as world:
+        world.callee.here.tcp.close()
+        await world.callee.here.tcp.wait_closed()
+        async with closing(CALLEE, world.callee.port):
+            call = world.caller.invite(body=b"x" * 2000)
+            incoming = await world.callee.incoming(seconds=2)
+            assert not incoming.request.tcp
+            await refuse(call, incoming)
+
+
+@in_mode("b2bua")
+async def what_was_sent_when_the_hop_closed_its_connection_is_sent_again():
+    """It has been idle for too long, say."""
+    async with World("b2bua", far="tcp") as world:
+        near, far = await world.connect()
+        call, info = world.caller.invite(), near.send("INFO")
+        taken = (await world.callee.incoming(), await far.expect("INFO"))
+        connection = taken[0].request.by
+        assert connection is taken[1].request.by
+        connection.close()
+        await wait_for(lambda: all(incoming.repeated == 1 for incoming in taken), 2, "both again")
+        for incoming in taken:
+            incoming.answer_by = world.callee.accepted[-1].write
+        await refuse(call, taken[0])
+        taken[1].respond(200)
+        await info.expect(200)
+        await near.end(far)
+
+
 class Resolver(asyncio.DatagramProtocol):
     """A DNS server for one name: RFC 1035 as far as A and AAAA records go. addresses: None: no answer at all."""
 

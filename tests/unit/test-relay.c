@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -1049,6 +1050,30 @@ static void a_connection_that_fails_leads_to_the_next_hop(void **state)
 	respond(last_to_hop(), 486, "two");
 }
 
+/* It may have been idle for too long. */
+static void a_connection_that_is_closed_is_made_again_once(void **state)
+{
+	static const int errors[] = { 0, ECONNRESET };
+	struct hop hops[] = { hop_at(5081, TRANSPORT_TCP, true), hop_at(5082, TRANSPORT_UDP, true) };
+
+	for (size_t i = 0; i < COUNT(errors); i++) {
+		forget(&to_hops);
+		digest.bytes[1]++;
+		assert_true(begin(RELAY_FORWARD, "INVITE", 0, hops, COUNT(hops)));
+		relay_connection_failed(NULL, to_hops.items[0].owner, errors[i]);
+		assert_int_equal(to_hops.count, 2);
+		assert_string_equal(to_hops.items[1].bytes, to_hops.items[0].bytes);
+		assert_int_equal(net_port(&to_hops.items[1].to), 5081);
+		assert_int_equal(refused, i);
+		relay_connection_failed(NULL, to_hops.items[1].owner, errors[i]);
+		assert_int_equal(to_hops.count, 3);
+		assert_int_equal(net_port(&to_hops.items[2].to), 5082);
+		assert_int_equal(refused, i + 1);
+		respond(&to_hops.items[2], 486, "two");
+		relay_acknowledge(&worker, &digest);
+	}
+}
+
 static void one_that_fails_while_it_rings_does_not(void **state)
 {
 	struct hop hops[] = { hop_at(5081, TRANSPORT_TCP, true), hop_at(5082, TRANSPORT_UDP, true) };
@@ -1549,6 +1574,7 @@ int main(void)
 		TEST(the_2xx_of_a_hop_that_was_left_passes_and_the_other_is_cancelled),
 		TEST(a_hop_that_was_left_and_rings_all_the_same_is_cancelled),
 		TEST(a_connection_that_fails_leads_to_the_next_hop),
+		TEST(a_connection_that_is_closed_is_made_again_once),
 		TEST(one_that_fails_while_it_rings_does_not),
 		TEST(a_long_request_goes_by_tcp_where_nothing_is_said),
 		TEST(and_by_udp_where_there_is_no_tcp),
