@@ -47,7 +47,7 @@ void sip_edit_append_lines(struct sip_edit *edit, struct span lines);
 void sip_edit_drop_first(struct sip_edit *edit, enum header_kind kind, unsigned count);
 
 /* Writes the message. A Content-Length is added where there was none, and takes the place of a wrong one: on a stream nothing
- * else ends a body (RFC 3261 section 18.3). Start line and head end in CRLF. False when something did not fit, a value has a
+ * else ends a body (RFC 3261 section 18.3). Every line that came ends in CRLF. False when something did not fit, a value has a
  * line break that begins another line, whole lines do not end in one, or a Request-URI has white space. */
 bool sip_edit_write(const struct sip_edit *edit, char *out, size_t size, struct span *message);
 

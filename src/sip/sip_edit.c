@@ -169,6 +169,18 @@ static bool keeps_length(const struct sip_edit *edit)
 	return false;
 }
 
+/* A line that ended in a bare LF ends in CRLF from here on (RFC 3261 section 7): who looks for CRLF alone would see the head end
+ * elsewhere, and on a stream take what follows for a part of this message. */
+static void write_line(struct writer *writer, struct span line)
+{
+	bool is_bare = line.length > 0 && line.at[line.length - 1] == '\n' &&
+		(line.length == 1 || line.at[line.length - 2] != '\r');
+
+	writer_bytes(writer, line.at, line.length - is_bare);
+	if (is_bare)
+		writer_text(writer, "\r\n");
+}
+
 static void write_lines(const struct sip_edit *edit, bool keep_length, struct writer *writer)
 {
 	const struct sip_head *head = edit->head;
@@ -176,7 +188,7 @@ static void write_lines(const struct sip_edit *edit, bool keep_length, struct wr
 	for (size_t i = 0; i < head->count; i++) {
 		if (head->lines[i].kind == HEADER_CONTENT_LENGTH && !keep_length)
 			continue;
-		writer_span(writer, edit->changed[i] ? edit->lines[i] : head->lines[i].line);
+		write_line(writer, edit->changed[i] ? edit->lines[i] : head->lines[i].line);
 	}
 }
 

@@ -151,6 +151,26 @@ async def the_order_and_the_form_of_the_lines_stay(mode, service):
         await incoming.acknowledged(None)
 
 
+@scenario(modes=STIRRUP_MODES, services=("sign",))
+async def a_bare_line_feed_does_not_hold_up_a_connection(mode, service):
+    """Who looks for CRLF alone would take what follows for a part of that head."""
+    body = b"X-Smuggled: 1\r\n\r\nrest"
+    async with World(mode, service, far="tcp") as world:
+        near, far = await world.connect()
+        raw, place = near.request("INFO", ["X-Last: 1"], body)
+        sent = world.caller.send(raw, place)
+        asked = await far.expect("INFO")
+        asked.respond(200)
+        await sent.expect(200)
+        raw, _ = near.request("INFO", ["X-Last: 2"], body)
+        head, _, _ = raw.partition(b"\r\n\r\n")
+        world.caller.here.udp.sendto(head.replace(b"\r\nX-Last", b"\nX-Last") + b"\n\r\n" + body, place[:2])
+        asked = await far.expect("INFO")
+        assert asked.request.body == body and asked.request["X-Last"] == "2" and not asked.request.has("X-Smuggled"), asked
+        await near.offer(far)
+        await far.end(near)
+
+
 @scenario()
 async def early_media_and_an_offerless_invite_pass(mode, service):
     async with World(mode, service) as world:

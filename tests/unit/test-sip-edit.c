@@ -39,7 +39,7 @@ static void what_is_not_named_leaves_as_it_came(void **state)
 {
 	static const char *const messages[] = {
 		"INVITE sip:a@b SIP/2.0\r\nVia:SIP/2.0/UDP a\r\nTO :\r\n x ;  tag = 1\r\nl: 4\r\n\r\nbody",
-		"SIP/2.0 200 = 2**3\r\nv:\tx \r\nVia: y\nX:\r\n \r\n\t\r\nContent-Length: 0\r\n\r\n",
+		"SIP/2.0 200 = 2**3\r\nv:\tx \r\nVia: y\r\nX:\r\n \r\n\t\r\nContent-Length: 0\r\n\r\n",
 		"sip/2.0 180 \r\nA: 1\r\nB: 2\r\nA: 3\r\nl: 2\r\nl: 2\r\n\r\n\r\n",
 	};
 
@@ -47,6 +47,17 @@ static void what_is_not_named_leaves_as_it_came(void **state)
 		begin(messages[i]);
 		assert_writes(messages[i]);
 	}
+}
+
+/* Who looks for CRLF alone would find the end of this head in the body. */
+static void every_line_ends_in_crlf(void **state)
+{
+	begin("INVITE sip:a@b SIP/2.0\nA: 1\nB: 2\n 3\nC: 4\r\nl: 8\n\nD: 5\r\n\r\n");
+	assert_writes("INVITE sip:a@b SIP/2.0\r\nA: 1\r\nB: 2\n 3\r\nC: 4\r\nl: 8\r\n\r\nD: 5\r\n\r\n");
+	begin("INVITE sip:a@b SIP/2.0\nA: 1\n\n");
+	sip_edit_append(&edit, "B", span_of("2"));
+	sip_edit_prepend_lines(&edit, span_of("C: 3\nD: 4\r\n"));
+	assert_writes("INVITE sip:a@b SIP/2.0\r\nC: 3\nD: 4\r\nA: 1\r\nB: 2\r\nContent-Length: 0\r\n\r\n");
 }
 
 static void changes_what_is_named(void **state)
@@ -254,6 +265,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_not_named_leaves_as_it_came),
+		cmocka_unit_test(every_line_ends_in_crlf),
 		cmocka_unit_test(changes_what_is_named),
 		cmocka_unit_test(what_was_prepended_can_be_taken_back),
 		cmocka_unit_test(the_last_change_of_a_line_counts),
