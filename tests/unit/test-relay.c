@@ -588,6 +588,19 @@ static void another_request_gets_its_final_answer_again(void **state)
 	assert_false(relay_repeat(&worker, &digest));
 }
 
+/* RFC 4320 section 4.2. */
+static void another_request_gets_no_408_but_the_hops(void **state)
+{
+	begin_other("BYE");
+	advance_ms(33000);
+	assert_int_equal(to_senders.count, 0);
+	digest.bytes[1]++;
+	begin_other("BYE");
+	respond(last_to_hop(), 408, "hop");
+	assert_int_equal(to_senders.count, 1);
+	assert_starts(last_to_caller(), "SIP/2.0 408 ");
+}
+
 static void what_is_not_in_progress_is_said_to_be_so(void **state)
 {
 	static const struct call_digest unknown;
@@ -1545,6 +1558,7 @@ int main(void)
 		TEST(nothing_is_repeated_over_a_connection),
 		TEST(a_repeated_invite_gets_the_last_answer_again),
 		TEST(another_request_gets_its_final_answer_again),
+		TEST(another_request_gets_no_408_but_the_hops),
 		TEST(what_is_not_in_progress_is_said_to_be_so),
 		TEST(every_2xx_passes),
 		TEST(a_repeated_invite_gets_nothing_after_a_2xx),
