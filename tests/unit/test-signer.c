@@ -754,16 +754,6 @@ static void test_does_not_start_without_a_configuration(void **state)
 	assert_int_equal(exit_status(f), 1);
 }
 
-static void test_leaves_signals_to_its_supervisor(void **state)
-{
-	struct fixture *f = *state;
-
-	kill(f->child, SIGTERM);
-	kill(f->child, SIGINT);
-	kill(f->child, SIGHUP);
-	expect_signed_in(f, 1, f->alpha);
-}
-
 static void test_keeps_its_memory_out_of_cores(void **state)
 {
 	struct fixture *f = *state;
@@ -902,7 +892,6 @@ int main(void)
 		with_signer(test_ends_when_told),
 		with_signer(test_ends_with_its_supervisor),
 		with_stopped(test_does_not_start_without_a_configuration),
-		with_signer(test_leaves_signals_to_its_supervisor),
 		with_signer(test_keeps_its_memory_out_of_cores),
 		with_stopped(test_the_check_finds_nothing_in_good_credentials),
 		with_stopped(test_the_check_names_every_bad_credential),
