@@ -349,6 +349,9 @@ void forward_follow(struct worker *worker, struct transit *transit)
 		transit_answer(worker, transit, 483, "Too Many Hops");
 	else if (own_via_is_loop(worker, transit->head, &sealed))
 		transit_answer(worker, transit, 482, "Loop Detected");
+	else if (sockets_arrival()->stream)
+		/* Its INVITE had a transaction, and with that went its branch: no next hop knows another one. */
+		transit_answer(worker, transit, 481, "Call/Transaction Does Not Exist");
 	else
 		follow(worker, transit, &sealed);
 }

@@ -252,6 +252,21 @@ async def a_cancel_reaches_the_second_next_hop():
         await world.callee.silence(0.1)
 
 
+@in_mode("forward")
+async def a_cancel_by_tcp_that_ends_nothing_is_told_so():
+    async with World("forward", near="tcp") as world:
+        call, incoming = await world.ring()
+        incoming.respond(486)
+        await call.expect(486)
+        await incoming.acknowledged(None)
+        await world.caller.send(world.caller.request("CANCEL", transport="tcp")).expect(481)
+        world.caller.transmit(world.caller.request("ACK", transport="tcp", to=f"<sip:{DEST}@h>;tag=x"), call.place)
+        near, far = await world.connect()
+        await near.end(far)
+        await world.callee.silence(0.1)
+        assert not world.callee.stray_acks, world.callee.stray_acks
+
+
 # ---- what it believes ----
 
 

@@ -158,6 +158,20 @@ static void a_follower_whose_max_forwards_is_used_up_ends_here(void **state)
 	assert_int_equal(to_hops.count, 1);
 }
 
+/* Where INVITEs have transactions, it would have their branch. */
+static void a_follower_of_nothing_by_a_connection_ends_here(void **state)
+{
+	struct transit transit = transit_of(request_of("ACK", 70, ";tag=x", ""));
+
+	arrival.stream = true;
+	forward_follow(&worker, &transit);
+	assert_int_equal(to_senders.count, 0);
+	transit = transit_of(request_of("CANCEL", 70, "", ""));
+	forward_follow(&worker, &transit);
+	assert_memory_equal(last(&to_senders), "SIP/2.0 481 ", 12);
+	assert_int_equal(to_hops.count, 0);
+}
+
 static void a_follower_that_comes_back_ends_here(void **state)
 {
 	struct transit transit = transit_of(request_of("ACK", 70, ";tag=x", ""));
@@ -472,6 +486,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_follower_is_of_the_transaction_of_its_invite),
 		TEST(a_follower_whose_max_forwards_is_used_up_ends_here),
+		TEST(a_follower_of_nothing_by_a_connection_ends_here),
 		TEST(a_follower_that_comes_back_ends_here),
 		TEST(a_follower_leaves_by_the_same_listener_after_a_reload),
 		TEST(and_by_another_where_that_one_is_gone),
