@@ -42,4 +42,8 @@ size_t sip_message_bytes(char *out, size_t size, msg_t *message);
  * that may stand once stands twice.) Broken ones, too: see their flags. The caller owns it; NULL when memory is out. */
 msg_t *sip_message_parse(struct span bytes);
 
+/* The same of what is to be sent by a connection. NULL also when Sofia would send less than all of it: on a stream the next
+ * message would be taken for the rest. */
+msg_t *sip_message_to_send(struct span bytes);
+
 #endif

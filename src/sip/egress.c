@@ -144,7 +144,7 @@ static bool send_on_connection(const struct egress *egress, nta_agent_t *agent, 
 	char host[NET_TEXT_SIZE], port[8];
 	tp_name_t name = { .tpn_proto = "tcp", .tpn_canon = host, .tpn_host = host, .tpn_port = port };
 	tport_t *primary = primary_of(agent, egress), *sent = NULL;
-	msg_t *message = primary == NULL ? NULL : sip_message_parse(bytes);
+	msg_t *message = primary == NULL ? NULL : sip_message_to_send(bytes);
 
 	net_host(host, (const struct sockaddr *)to);
 	snprintf(port, sizeof port, "%u", net_port(to));

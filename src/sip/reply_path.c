@@ -51,7 +51,7 @@ static void log_lost(const struct reply_path *path, const char *why)
 /* Sofia's transport takes messages only, so the finished bytes are made into one; it sends their received form. */
 static bool send_by(tport_t *transport, const tp_name_t *to, struct span answer)
 {
-	msg_t *message = sip_message_parse(answer);
+	msg_t *message = sip_message_to_send(answer);
 	tport_t *sent = NULL;
 
 	if (message != NULL) {

@@ -153,7 +153,7 @@ static bool read_start_line(struct sip_head *head)
 /* --- Lines --- */
 
 /* Takes one line off *rest; its text is without its end. A CR inside of it is refused: some take it for a line end, and would
- * see other header lines than we do. */
+ * see other header lines than we do; and so is a NUL, where some see the end of all. */
 static bool take_line(struct span *rest, struct span *text)
 {
 	const char *end = rest->length == 0 ? NULL : memchr(rest->at, '\n', rest->length), *cr;
@@ -162,6 +162,8 @@ static bool take_line(struct span *rest, struct span *text)
 		return false;
 	*text = (struct span){ rest->at, (size_t)(end - rest->at) };
 	*rest = span_behind(*rest, text->length + 1);
+	if (memchr(text->at, '\0', text->length) != NULL)
+		return false;
 	cr = text->length == 0 ? NULL : memchr(text->at, '\r', text->length);
 	if (cr == NULL)
 		return true;

@@ -136,6 +136,21 @@ msg_t *sip_message_parse(struct span bytes)
 	return message;
 }
 
+msg_t *sip_message_to_send(struct span bytes)
+{
+	msg_t *message = sip_message_parse(bytes);
+	size_t length = 0;
+
+	if (message == NULL)
+		return NULL;
+	for (const msg_header_t *header = *msg_chain_head(message); header != NULL; header = header->sh_succ)
+		length += header->sh_common->h_len;
+	if (length == bytes.length)
+		return message;
+	msg_destroy(message);
+	return NULL;
+}
+
 /* Of a comma list, the first item has the whole line, the others an empty one; where the first was changed its line is gone,
  * and all of them are printed. */
 size_t sip_message_bytes(char *out, size_t size, msg_t *message)

@@ -171,6 +171,25 @@ async def a_bare_line_feed_does_not_hold_up_a_connection(mode, service):
         await far.end(near)
 
 
+@scenario(modes=STIRRUP_MODES, services=("sign",))
+async def a_nul_in_a_header_touches_no_other_call(mode, service):
+    """What is cut off there would have the message behind it, of any call, taken for its rest."""
+    async with World(mode, service, far="tcp") as world:
+        near, far = await world.connect()
+        for method in ("INFO", "ACK", "BYE"):
+            for header in (b"To: <sip:\0", b"X-Last: \0", b"X-Last: \"\\\0\"", b"CSeq\0: ", b"Via: \0, "):
+                raw, place = near.request(method, ["X-Last: 1"])
+                name = header.split(b":")[0].strip(b"\0")
+                world.caller.here.udp.sendto(re.sub(rb"(?m)^" + name + rb": ", lambda _: header, raw, count=1), place[:2])
+        other_near, other_far = await world.connect()
+        assert not world.callee.left(), world.callee.left()
+        await other_near.end(other_far)
+        world.caller.unexpected.clear()  # the errors that it got
+        near.cseq += 20
+        await near.offer(far)
+        await far.end(near)
+
+
 @scenario()
 async def early_media_and_an_offerless_invite_pass(mode, service):
     async with World(mode, service) as world:

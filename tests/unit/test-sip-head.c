@@ -73,6 +73,9 @@ static void refuses_other_start_lines(void **state)
 	}
 	assert_false(sip_head_read(&head, (struct span){ "IN\0VITE sip:a@b SIP/2.0\r\n\r\n", 26 }));
 	assert_false(sip_head_read(&head, (struct span){ "INVITE sip:a\0b SIP/2.0\r\n\r\n", 26 }));
+	assert_false(sip_head_read(&head, (struct span){ "ACK sip:a SIP/2.0\r\nX: a\0b\r\n\r\n", 29 }));
+	assert_false(sip_head_read(&head, (struct span){ "ACK sip:a SIP/2.0\r\nX: a\r\n \0\r\n\r\n", 31 }));
+	assert_false(sip_head_read(&head, (struct span){ "SIP/2.0 200 O\0K\r\nX: a\r\n\r\n", 25 }));
 }
 
 static void knows_names_long_and_compact(void **state)

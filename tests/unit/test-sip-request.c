@@ -69,12 +69,36 @@ static void the_bytes_come_back_as_they_were(void **state)
 	}
 }
 
+static bool can_be_sent(const char *text, size_t length)
+{
+	msg_t *message = sip_message_to_send((struct span){ text, length });
+
+	if (message == NULL)
+		return false;
+	msg_destroy(message);
+	return true;
+}
+
+static void what_would_leave_in_part_does_not_leave(void **state)
+{
+	static const char whole[] = HEAD "X-A:  b \r\n c\r\nContact: <sip:a@b>, <sip:c@d>\r\nTo: <sip:x@y>\r\n"
+		"Warning: 399\r\nDate: today\r\nl: 6\r\n\r\na\0b\r\n\0";
+	static const char early[] = HEAD "Subject: a\0b\r\nl: 0\r\n\r\n", late[] = HEAD "l: 3\r\n\r\nabcd",
+		open[] = HEAD "l: 3\r\n\r\nab";
+
+	assert_true(can_be_sent(whole, sizeof whole - 1));
+	assert_false(can_be_sent(early, sizeof early - 1));
+	assert_false(can_be_sent(late, sizeof late - 1));
+	assert_false(can_be_sent(open, sizeof open - 1));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_header_that_stands_twice_is_no_error_to_read),
 		cmocka_unit_test(a_date_of_another_zone_is_read_as_it_came),
 		cmocka_unit_test(the_bytes_come_back_as_they_were),
+		cmocka_unit_test(what_would_leave_in_part_does_not_leave),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
