@@ -204,12 +204,33 @@ static void take_incoming(void)
 /* Messages that have come in the meantime come first. */
 static const struct itimerspec soon = { .it_interval.tv_nsec = HOUSEKEEPING_NS, .it_value.tv_nsec = 1 };
 
+/* Sofia reads nothing more from a connection that has brought what is no message, and leaves it open: whoever goes on to send
+ * by it must learn that nobody listens (RFC 3261 section 18.3: the end of a message there is not to be found any more). */
+static void close_unreadable(const tport_t *primary)
+{
+	tport_t *next;
+
+	for (tport_t *connection = tport_secondary(primary); connection != NULL; connection = next) {
+		next = tport_next(connection);
+		if (tport_is_shutdown(connection))
+			tport_shutdown(connection, 2);
+	}
+}
+
+static void close_unreadable_connections(void)
+{
+	for (tport_t *primary = tport_primaries(nta_agent_tports(worker.agent)); primary != NULL; primary = tport_next(primary))
+		if (tport_is_tcp(primary))
+			close_unreadable(primary);
+}
+
 static int on_housekeeping(su_root_magic_t *magic, su_wait_t *wait, su_wakeup_arg_t *argument)
 {
 	uint64_t expirations;
 
 	if (read(worker.housekeeper, &expirations, sizeof expirations) < 0)
 		return 0;
+	close_unreadable_connections();
 	if (relays_tick(&worker)) {
 		timerfd_settime(worker.housekeeper, 0, &soon, NULL);
 	} else {

@@ -1223,6 +1223,25 @@ async def a_caller_that_is_gone_while_it_rings_harms_nobody(mode, service):
 
 
 @scenario(modes=STIRRUP_MODES, services=("sign",))
+async def a_connection_that_has_brought_no_message_is_closed(mode, service):
+    """Where the next one begins, nobody knows; who goes on to send by it would wait for ever. The calls go on by others."""
+    async with World(mode, service, near="tcp") as world:
+        near, far = await world.connect()
+        call, incoming = await world.ring()
+        own = world.caller.connections["127.0.0.1", world.port]
+        own.write(b"GARBAGE\r\n\r\n")
+        for _ in range(80):
+            if own.is_closing():
+                break
+            await asyncio.sleep(0.05)
+        assert own.is_closing(), "still open"
+        one, other = await world.answer(call, incoming)
+        await one.end(other)
+        await far.offer(near)
+        await near.end(far)
+
+
+@scenario(modes=STIRRUP_MODES, services=("sign",))
 async def requests_within_a_call_may_come_over_the_connection_that_we_made(mode, service):
     async with World(mode, service, far="tcp", workers=3) as world:
         for _ in range(6):
