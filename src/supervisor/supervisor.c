@@ -61,6 +61,7 @@ static struct {
 	struct setup next;             /* number 0: no reload under way */
 	bool reload_wanted;
 	int64_t reload_limit_us;
+	bool changing_over;            /* all have been told of the current generation, and not all serve it yet */
 	int64_t release_us;            /* 0: nothing to release */
 	uint8_t secret[CHILD_SECRET_BYTES];
 	uint8_t previous_secret[CHILD_SECRET_BYTES];
@@ -350,6 +351,18 @@ static void commit_reload(void)
 	supervisor.next = (struct setup){ .memfd = -1 };
 	setup_free(&old);
 	supervisor.release_us = monotonic_us() + RELEASE_AFTER_US;
+	supervisor.changing_over = true;
+}
+
+/* Who died while it changed over comes up with it. */
+static void announce_reload(void)
+{
+	if (!supervisor.changing_over)
+		return;
+	for (size_t i = 0; i < supervisor.member_count; i++)
+		if (!supervisor.members[i].ready || supervisor.members[i].generation != supervisor.current.number)
+			return;
+	supervisor.changing_over = false;
 	log_notice("reloaded: generation %u serves", supervisor.current.number);
 }
 
@@ -378,6 +391,7 @@ static void on_ready(struct member *member, uint32_t generation)
 		tell_workers(CHILD_SIGNER_READY);
 	else if (member->role == ROLE_FETCHER && came_up)
 		tell_workers(CHILD_FETCHER_READY);
+	announce_reload();
 	if (came_up && member->died_us != 0)
 		log_notice("%s serves again after %lld ms", member->name,
 			(long long)(monotonic_us() - member->died_us) / 1000);

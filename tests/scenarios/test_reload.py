@@ -27,6 +27,24 @@ def test_a_good_reload_changes_the_attestation_and_loses_no_call():
         load.wait().assert_all(2000)
 
 
+def test_a_reload_is_told_when_all_serve_it():
+    with Stirrup(workers=2) as stirrup:
+        worker = stirrup.child("worker 1")
+        os.kill(worker, signal.SIGSTOP)
+        stirrup.reload()
+        time.sleep(0.7)
+        assert "reloaded: " not in stirrup.log(), stirrup.log()
+        os.kill(worker, signal.SIGCONT)
+        stirrup.wait_for_log("reloaded: generation 2 serves")
+        # One that dies is told of it, too.
+        worker = stirrup.child("worker 0")
+        os.kill(worker, signal.SIGSTOP)
+        stirrup.reload()
+        time.sleep(0.7)
+        os.kill(worker, signal.SIGKILL)
+        stirrup.wait_for_log("reloaded: generation 3 serves")
+
+
 def test_fifty_reloads_under_load_lose_no_call():
     with Stirrup(workers=2) as stirrup:
         load = Sipp("sign-partial-attestation", stirrup.port, calls=2000, rate=400)
