@@ -378,6 +378,82 @@ async def a_reinvite_is_cancelled(mode, service):
 
 
 @scenario()
+async def reinvites_that_cross_and_fail_end_nothing(mode, service):
+    """RFC 3261 section 14.1; whether to go on after a 481 or 408 is the ends' business (12.2.1.2)."""
+    sdp = ["Content-Type: application/sdp"]
+    async with World(mode, service) as world:
+        near, far = await world.connect()
+        sent = [one.send("INVITE", sdp, SDP) for one in (near, far)]
+        arrived = [await other.expect("INVITE") for other in (far, near)]
+        for incoming in arrived:
+            incoming.respond(491)
+        for outgoing in sent:
+            await outgoing.expect(491)
+        for incoming in arrived:
+            await incoming.acknowledged(None)
+        for one, other in ((near, far), (far, near)):
+            for status in (481, 408, 422, 488, 503):
+                outgoing = one.send("INVITE", [*sdp, "Session-Expires: 90"], SDP)
+                incoming = await other.expect("INVITE")
+                answer = incoming.respond(status, None, ["Min-SE: 900", "Retry-After: 5"])
+                # A verified call's callee may have seen another form of what is its To here.
+                world.check_response(answer, await outgoing.expect(status), ("To",) if service == "verify" else ())
+                await incoming.acknowledged(None)
+            await one.offer(other)
+        await near.end(far)
+
+
+@scenario()
+async def requests_that_cross_an_answer_or_the_end_pass(mode, service):
+    async with World(mode, service) as world:
+        # PRACK and 200.
+        call = world.caller.invite(headers=["Supported: 100rel"])
+        incoming = await world.callee.incoming()
+        incoming.respond(183, None, ["Require: 100rel", "RSeq: 7"])
+        near = call.dialog(await call.expect(183))
+        prack = near.send("PRACK", [f"RAck: 7 {call.request.cseq} INVITE"])
+        far = incoming.accept()
+        arrived = await far.expect("PRACK")
+        await call.expect(200)
+        near.ack()
+        await incoming.acknowledged()
+        arrived.respond(200)
+        await prack.expect(200)
+        # BYE and re-INVITE.
+        reinvite = near.send("INVITE", ["Content-Type: application/sdp"], SDP)
+        offered = await far.expect("INVITE")
+        bye = far.send("BYE")
+        (await near.expect("BYE")).respond(200)
+        await bye.expect(200)
+        offered.respond(487)
+        await reinvite.expect(487)
+        await offered.acknowledged(None)
+        # BYE and BYE.
+        near, far = await world.connect()
+        sent = [one.send("BYE") for one in (near, far)]
+        arrived = [await other.expect("BYE") for other in (far, near)]
+        for bye, incoming, status in zip(sent, arrived, (200, 481)):
+            incoming.respond(status)
+            await bye.expect(status)
+
+
+@scenario()
+async def a_fork_that_ends_early_and_one_that_answers_late_stay_apart(mode, service):
+    """RFC 6228; a 2xx of a fork that has not rung."""
+    async with World(mode, service) as world:
+        call, incoming = await world.ring("a")
+        for status, tag in ((180, "b"), (199, "b")):
+            sent = incoming.respond(status, None, ["Reason: SIP;cause=486"], tag=tag)
+            world.check_response(sent, await call.expect(status))
+        near, far = await world.answer(call, incoming, "a")
+        late_near, late_far = await world.answer(call, incoming, "c")
+        await late_near.end(late_far)
+        await near.offer(far)
+        await far.offer(near)
+        await far.end(near)
+
+
+@scenario()
 async def every_method_passes_within_a_call(mode, service):
     requests = (
         ("INFO", ["Info-Package: dtmf", "Content-Type: application/dtmf-relay"], b"Signal=1\r\nDuration=100\r\n"),
