@@ -185,6 +185,18 @@ async def a_contact_that_the_200_does_not_repeat_still_counts():
         await near.end(incoming.dialog())
 
 
+@in_mode("b2bua")
+async def the_notify_of_a_refer_does_not_outlive_the_call():
+    async with World("b2bua") as world:
+        near, far = await world.connect()
+        await near.ask(far, "REFER", ["Refer-To: <sip:+13035550111@192.0.2.9>"], status=202)
+        notify = ["Event: refer", "Subscription-State: active;expires=60", "Content-Type: message/sipfrag"]
+        await far.ask(near, "NOTIFY", notify, b"SIP/2.0 100 Trying\r\n")
+        await near.end(far)
+        sent = far.send("NOTIFY", notify, b"SIP/2.0 200 OK\r\n")
+        await sent.expect(481)
+
+
 # ---- call_id = "new" ----
 
 

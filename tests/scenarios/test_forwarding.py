@@ -3,10 +3,12 @@
 import asyncio
 import contextlib
 import re
+import time
+from email.utils import formatdate
 
 from forwarding import (CALLEE, CALLEE_MOVED, CALLER, CALLER_MOVED, OTHER_PEER, SECOND_HOP, STIRRUP_MODES, STRANGER, World,
                         scenario)
-from harness import DEST, OWN, free_port
+from harness import DEST, OWN, Identity, free_port
 from parties import SDP, Message, Party, Uri, build, hostport, uri_of
 
 NULS = bytes(range(256)) + b"\0\r\n\r\nSIP/2.0 200 OK\r\n\r\n\0"
@@ -375,6 +377,28 @@ async def a_reinvite_is_cancelled(mode, service):
             await incoming.acknowledged(None)
         await near.offer(far)
         await near.end(far)
+
+
+@scenario(modes=STIRRUP_MODES, services=("sign",))
+async def signing_adds_what_a_redirect_would_have_returned(mode, service):
+    """The peer at 127.0.0.1 has the same customer, and mode "redirect"."""
+    async with World(mode, service) as world, world.party("127.0.0.1") as redirected:
+        for headers in ([], ["P-Asserted-Identity: <tel:+12155551299>"], ["Date: " + formatdate(usegmt=True)]):
+            sent = redirected.invite(headers=headers)
+            answer = await sent.expect(302)
+            call = world.caller.invite(headers=headers)
+            incoming = await world.callee.incoming()
+            mine, other = Identity(incoming.request["Identity"]), Identity(answer["Identity"])
+            assert mine.verifies(world.stirrup.certificate())
+            assert (mine.header_text, mine.info) == (other.header_text, other.info)
+            for identity in (mine, other):
+                identity.claims.pop("origid")  # of one call each
+                assert abs(identity.claims.pop("iat") - time.time()) < 60
+            assert mine.claims == other.claims
+            assert incoming.request.has("Date") and answer.has("Date")
+            incoming.respond(486)
+            await call.expect(486)
+            await incoming.acknowledged(None)
 
 
 @scenario()
