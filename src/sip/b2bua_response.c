@@ -78,10 +78,12 @@ static bool make_dialog(struct worker *worker, const struct relay *relay, const 
 		dialog.callee.target = known->callee.target;
 	if (dialog.callee.target.length == 0) {
 		struct writer writer = writer_on(hop_uri, sizeof hop_uri);
+		char hop[NET_TEXT_SIZE];
 
 		/* It ought to have one (RFC 3261 section 12.1.1); where the INVITE went is the best guess. */
+		relay_hop_text(relay, relay->hop, hop);
 		writer_text(&writer, "sip:");
-		writer_text(&writer, relay->hops[relay->hop].text);
+		writer_text(&writer, hop);
 		dialog.callee.target = (struct span){ hop_uri, writer_length(&writer) };
 	}
 	if (known != NULL) {

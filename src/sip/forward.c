@@ -59,7 +59,7 @@ static void refuse(struct worker *worker, struct call *call, unsigned status, en
 
 /* A Request-URI that names us cannot be meant to reach the next hop as it is; nor can a verstat in it, which nobody found
  * out about the number that is called. */
-void forward_request_uri(const struct generation *generation, struct span uri, const struct hop *hop, char *out, size_t size)
+void forward_request_uri(const struct generation *generation, struct span uri, const char *hop, char *out, size_t size)
 {
 	char clean[2048];
 	struct sip_uri parts;
@@ -68,7 +68,7 @@ void forward_request_uri(const struct generation *generation, struct span uri, c
 	if (verstat_in_uri(uri) && verstat_strip(clean, sizeof clean, uri, &removed))
 		uri = span_of(clean);
 	if (sip_uri_read(&parts, uri) && egress_is_us(generation, parts.host, parts.port) &&
-		sip_uri_at(out, size, &parts, hop->text))
+		sip_uri_at(out, size, &parts, hop))
 		return;
 	if (removed == 0 || !span_copy(out, size, uri))
 		out[0] = '\0';
@@ -162,7 +162,7 @@ static void send_invite(struct worker *worker, struct call *call, const struct c
 	own_via_add(&edit, worker, generation, &egress, sealed, &fields, outcome->stamps, outcome->identity, branch);
 	write_route_seal(worker, &fields, call, outcome, basics, params);
 	own_route_add(&edit, generation, &egress, call->listener, params);
-	forward_request_uri(generation, head.request_uri, hop, uri, sizeof uri);
+	forward_request_uri(generation, head.request_uri, hop->text, uri, sizeof uri);
 	if (uri[0] != '\0')
 		sip_edit_request_uri(&edit, span_of(uri));
 	if (!sip_edit_write(&edit, made, DATAGRAM_BYTES_MAX, &message)) {
@@ -269,16 +269,15 @@ static void send_follower(struct worker *worker, const struct transit *transit, 
 		.peer = transit->peer->hash,
 		.flags = flags,
 	};
-	struct hop hop = { 0 };
-	char uri[2048];
+	char uri[2048], hop[NET_TEXT_SIZE];
 	struct span message;
 
-	net_text(hop.text, (const struct sockaddr *)&forwarded->to);
+	net_text(hop, (const struct sockaddr *)&forwarded->to);
 	sip_edit_begin(&edit, transit->head);
 	outgoing_max_forwards(&edit, transit->basics);
 	edit_routes(worker, transit->head, transit->basics);
 	own_via_add(&edit, worker, generation, &forwarded->egress, sealed, &fields, NULL, (struct span){ "", 0 }, branch);
-	forward_request_uri(generation, transit->head->request_uri, &hop, uri, sizeof uri);
+	forward_request_uri(generation, transit->head->request_uri, hop, uri, sizeof uri);
 	if (uri[0] != '\0')
 		sip_edit_request_uri(&edit, span_of(uri));
 	if (sip_edit_write(&edit, made, sizeof made, &message))

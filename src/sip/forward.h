@@ -14,7 +14,7 @@ void forward_seal_request(struct seal_request *out, const struct sip_head *reque
 
 /* A Request-URI that names us cannot be meant to reach the next hop as it is: writes the one that does; an empty string where
  * the received one stays. */
-void forward_request_uri(const struct generation *generation, struct span uri, const struct hop *hop, char *out, size_t size);
+void forward_request_uri(const struct generation *generation, struct span uri, const char *hop, char *out, size_t size);
 
 /* What is remembered of an INVITE that went on goes on again, the very same. False: it is an answer of ours. */
 bool forward_repeat(struct worker *worker, struct span remembered);

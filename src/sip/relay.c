@@ -168,16 +168,17 @@ static_assert(RELAY_ATTEMPTS <= 16 && HOPS_CHOSEN_MAX < RELAY_BY_TCP, "attempts 
 
 static bool send_made(struct worker *worker, struct relay *relay, size_t length, bool waits)
 {
+	struct sockaddr_storage to = relay_hop_address(relay, relay->hop);
 	struct span message = { made, length };
 
-	return length > 0 && egress_send(&relay->egress, worker->agent, &relay->hops[relay->hop].address, message,
+	return length > 0 && egress_send(&relay->egress, worker->agent, &to, message,
 		waits ? &relay->wait : NULL, relay);
 }
 
 static bool choose_egress(struct relay *relay, enum transport transport)
 {
 	return relay->egress_given || egress_find(&relay->egress, relay->generation->config, transport,
-		relay->hops[relay->hop].address.ss_family, relay->listener);
+		relay->hops[relay->hop].address.any.sa_family, relay->listener);
 }
 
 /* Remembers where the attempt goes that is about to be sent. */
@@ -225,19 +226,26 @@ static void send_cancel(struct worker *worker, struct relay *relay)
 }
 
 /* RFC 3261 section 18.1.1: a long request goes by TCP where nothing says which transport to take. */
-static bool wants_tcp(const struct relay *relay, const struct hop *hop, size_t length)
+static bool wants_tcp(const struct relay *relay, const struct kept_hop *hop, size_t length)
 {
 	struct egress unused;
 
 	return length > LONG_MESSAGE && hop->transport == TRANSPORT_UDP && !hop->transport_given && !hop->takes_no_tcp &&
 		!relay->by_size && !relay->egress_given &&
-		egress_find(&unused, relay->generation->config, TRANSPORT_TCP, hop->address.ss_family, relay->listener);
+		egress_find(&unused, relay->generation->config, TRANSPORT_TCP, hop->address.any.sa_family, relay->listener);
+}
+
+static void note_no_tcp(struct worker *worker, const struct relay *relay)
+{
+	struct sockaddr_storage address = relay_hop_address(relay, relay->hop);
+
+	hops_takes_no_tcp(worker->hops, &address);
 }
 
 /* The request, to the hop that is tried now. True: it is on its way, or is settled without. */
 static bool send_to_hop(struct worker *worker, struct relay *relay)
 {
-	const struct hop *hop = &relay->hops[relay->hop];
+	const struct kept_hop *hop = &relay->hops[relay->hop];
 	bool last = relay->hop + 1 == relay->hop_count;
 	size_t length;
 	int64_t now = monotonic_us();
@@ -264,7 +272,7 @@ static bool send_to_hop(struct worker *worker, struct relay *relay)
 			relay_arm(worker->relays, relay, relay->deadline_us);
 			return true;
 		}
-		hops_takes_no_tcp(worker->hops, &hop->address);
+		note_no_tcp(worker, relay);
 		relay->deadline_us = now + (last || !relay->is_invite ? TRANSACTION_US : FAILOVER_US);
 		choose_egress(relay, hop->transport);
 		relay->attempt++;
@@ -286,16 +294,17 @@ enum hop_failure {
 
 static void blame(struct worker *worker, const struct relay *relay, enum hop_failure failure)
 {
-	const struct hop *hop = &relay->hops[relay->hop];
+	struct sockaddr_storage address = relay_hop_address(relay, relay->hop);
+	enum transport transport = relay->hops[relay->hop].transport;
 
 	/* It is known by its own transport, even where a long request has gone by another. */
 	switch (failure) {
 	case HOP_SILENT:
 	case HOP_UNAVAILABLE:
-		hops_failed(worker->hops, &hop->address, hop->transport);
+		hops_failed(worker->hops, &address, transport);
 		break;
 	case HOP_REFUSES:
-		hops_refused(worker->hops, &hop->address, hop->transport);
+		hops_refused(worker->hops, &address, transport);
 		break;
 	}
 }
@@ -314,7 +323,7 @@ static void fail_over(struct worker *worker, struct relay *relay, enum hop_failu
 	egress_forget(&relay->wait);
 	/* What was too long for UDP goes by UDP all the same where the hop takes no TCP. */
 	if (takes_no_tcp) {
-		hops_takes_no_tcp(worker->hops, &relay->hops[relay->hop].address);
+		note_no_tcp(worker, relay);
 		if (!relay->cancel_wanted && send_to_hop(worker, relay))
 			return;
 	}
@@ -425,11 +434,13 @@ static struct watched_call watched_call_of(const struct relay *relay)
 static void watch(struct worker *worker, struct relay *relay, const struct sip_head *response)
 {
 	struct watched_call call = watched_call_of(relay);
+	char by[NET_TEXT_SIZE];
 
 	if (relay->record == 0 || !watch_wants(response) ||
 		(response->status < 200 && was_watched(relay, response->status)))
 		return;
-	watch_response(worker, &call, response, relay->hops[relay->hop].text);
+	relay_hop_text(relay, relay->hop, by);
+	watch_response(worker, &call, response, by);
 	if (response->status >= 200)
 		relay->record = 0;
 }
@@ -439,6 +450,7 @@ static void watch_left(struct worker *worker, struct relay *relay, unsigned atte
 {
 	uint16_t bit = (uint16_t)(1u << attempt % RELAY_ATTEMPTS);
 	struct watched_call call = watched_call_of(relay);
+	char by[NET_TEXT_SIZE];
 
 	if (!relay->begins_call || !watch_wants(response))
 		return;
@@ -446,7 +458,8 @@ static void watch_left(struct worker *worker, struct relay *relay, unsigned atte
 		return;
 	if (response->status >= 200)
 		relay->watched_attempts |= bit;
-	watch_aside(worker, &call, response, relay->hops[hop_of_attempt(relay, attempt)].text);
+	relay_hop_text(relay, hop_of_attempt(relay, attempt), by);
+	watch_aside(worker, &call, response, by);
 }
 
 static void take_provisional(struct worker *worker, struct relay *relay, const struct sip_head *response,

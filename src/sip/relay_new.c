@@ -155,6 +155,25 @@ static bool keep_texts(struct relay *relay, const struct relay_plan *plan)
 	return !writer.full;
 }
 
+static void keep_hop(struct kept_hop *kept, const struct hop *hop)
+{
+	*kept = (struct kept_hop){ hop->transport, hop->transport_given, hop->takes_no_tcp, { { 0 } } };
+	memcpy(&kept->address, &hop->address, net_length(&hop->address));
+}
+
+struct sockaddr_storage relay_hop_address(const struct relay *relay, unsigned hop)
+{
+	struct sockaddr_storage address = { 0 };
+
+	memcpy(&address, &relay->hops[hop].address, sizeof relay->hops[hop].address);
+	return address;
+}
+
+void relay_hop_text(const struct relay *relay, unsigned hop, char text[NET_TEXT_SIZE])
+{
+	net_text(text, &relay->hops[hop].address.any);
+}
+
 static bool keep_rest(struct relay *relay, struct span rest)
 {
 	relay->rest_length = rest.length;
@@ -189,8 +208,8 @@ struct relay *relay_new(const struct relay_plan *plan, struct span rest)
 		relay->egress_given = true;
 		relay->egress = *plan->egress;
 	}
-	if (relay->hops != NULL)
-		memcpy(relay->hops, plan->hops, plan->hop_count * sizeof *relay->hops);
+	for (size_t i = 0; relay->hops != NULL && i < plan->hop_count; i++)
+		keep_hop(&relay->hops[i], &plan->hops[i]);
 	if (relay->hops != NULL && keep_texts(relay, plan) && keep_rest(relay, rest)) {
 		call_digest_tag(&relay->digest, relay->tag);
 		relay->generation = generation_ref(plan->generation);

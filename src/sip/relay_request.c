@@ -21,6 +21,7 @@ static void write_branch(const struct worker *worker, const struct relay *relay,
 static void put_request_uri(struct writer *writer, const struct relay *relay)
 {
 	static char uri[2048], clean[2048];
+	char hop[NET_TEXT_SIZE];
 	struct span received = relay->received_uri;
 	struct sip_uri parts;
 	unsigned removed;
@@ -32,9 +33,10 @@ static void put_request_uri(struct writer *writer, const struct relay *relay)
 	}
 	if (verstat_in_uri(received) && verstat_strip(clean, sizeof clean, received, &removed))
 		received = span_of(clean);
+	relay_hop_text(relay, relay->hop, hop);
 	if (relay->kind == RELAY_FORWARD)
-		forward_request_uri(relay->generation, relay->received_uri, &relay->hops[relay->hop], uri, sizeof uri);
-	else if (!sip_uri_read(&parts, received) || !sip_uri_at(uri, sizeof uri, &parts, relay->hops[relay->hop].text))
+		forward_request_uri(relay->generation, relay->received_uri, hop, uri, sizeof uri);
+	else if (!sip_uri_read(&parts, received) || !sip_uri_at(uri, sizeof uri, &parts, hop))
 		uri[0] = '\0';
 	if (uri[0] != '\0')
 		writer_text(writer, uri);

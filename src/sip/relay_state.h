@@ -2,6 +2,8 @@
 #ifndef STIRRUP_RELAY_STATE_H
 #define STIRRUP_RELAY_STATE_H
 
+#include <netinet/in.h>
+
 #include "relay.h"
 
 enum relay_state {
@@ -16,6 +18,17 @@ enum relay_state {
 #define RELAY_ATTEMPTS (2 * HOPS_CHOSEN_MAX) /* each hop may be tried over TCP and UDP */
 #define RELAY_BY_TCP 0x80
 #define RELAY_BRANCH_SIZE 32
+
+/* A next hop, in as few octets as it takes. */
+struct kept_hop {
+	enum transport transport;
+	bool transport_given, takes_no_tcp;
+	union {
+		struct sockaddr any;
+		struct sockaddr_in ipv4;
+		struct sockaddr_in6 ipv6;
+	} address;
+};
 
 struct relay {
 	struct relay *chain, *by_merge;   /* the next of the same hash */
@@ -69,7 +82,7 @@ struct relay {
 	size_t answer_length;
 
 	/* Towards the next hop. */
-	struct hop *hops;
+	struct kept_hop *hops;
 	uint8_t hop_count, hop;           /* the one that is tried */
 	uint8_t attempt;                  /* counts what was sent under a branch of its own */
 	uint8_t taken;                    /* RELAY_ACCEPTED: the attempt that had the first 2xx */
@@ -115,6 +128,8 @@ void relay_forget_request(struct relay *relay);
 void relay_keep_cancel_reasons(struct relay *relay, const struct sip_head *cancel);
 void relay_keep_answer(struct relay *relay, struct span answer);
 char *relay_copy(const char *bytes, size_t length); /* NULL when out of memory */
+struct sockaddr_storage relay_hop_address(const struct relay *relay, unsigned hop);
+void relay_hop_text(const struct relay *relay, unsigned hop, char text[NET_TEXT_SIZE]); /* "198.51.100.7:5060" */
 
 /* --- relay_request.c: what the next hop gets. Both return the length; 0: it fits into no message. --- */
 size_t relay_request(char *out, size_t size, const struct worker *worker, const struct relay *relay);
