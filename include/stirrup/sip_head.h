@@ -9,7 +9,7 @@
 
 #include "stirrup/span.h"
 
-#define HEADER_LINES_MAX 256 /* Sofia's parser is quadratic in them: 4,000 lines take 0.1 s */
+#define HEADER_LINES_MAX 256 /* what comes by a connection is read by Sofia's parser, too, which is quadratic in them */
 
 /* By its long or its compact name (RFC 3261 section 7.3.3), in any letter case. */
 enum header_kind {
@@ -23,6 +23,7 @@ enum header_kind {
 	HEADER_RECORD_ROUTE,
 	HEADER_MAX_FORWARDS,
 	HEADER_CONTENT_LENGTH,
+	HEADER_DATE,
 	HEADER_IDENTITY,
 	HEADER_P_ASSERTED_IDENTITY,
 	HEADER_CLAIMED,          /* what a peer says of verification or attestation: Attestation-Info, Origination-Id and
@@ -50,16 +51,19 @@ struct sip_head {
 	struct span method, request_uri; /* of a request */
 	unsigned status;                 /* of a response: 100 to 699 */
 	struct span phrase;              /* may be empty */
-	struct header_line lines[HEADER_LINES_MAX];
-	size_t count;
 	struct span body;                /* cut at Content-Length; without a usable one all that there is */
 	bool wrong_length;               /* Content-Length is no number, says more than there is, or two of them differ: a
 	                                  * request gets 400, a response is dropped (RFC 3261 section 18.3) */
+	size_t count;
+	struct header_line lines[HEADER_LINES_MAX]; /* a copy has room for count of them */
 };
 
 /* False for what has no SIP/2.0 start line, a line without name or colon, more than HEADER_LINES_MAX lines, or no empty line
  * at the end. The spans borrow from message. Line ends are CRLF or LF; a CR elsewhere in the head is refused. */
 bool sip_head_read(struct sip_head *head, struct span message);
+
+/* A copy with all its bytes, in one block for free(). NULL when out of memory. */
+struct sip_head *sip_head_copy(const struct sip_head *head);
 
 /* The index of the first line of the kind from the index on; head->count: none. */
 size_t sip_head_find(const struct sip_head *head, enum header_kind kind, size_t from);

@@ -110,6 +110,7 @@ static size_t length_of_block(const struct relay_plan *plan)
 		case HEADER_ROUTE:
 		case HEADER_MAX_FORWARDS:
 		case HEADER_CONTENT_LENGTH:
+		case HEADER_DATE:
 		case HEADER_IDENTITY:
 		case HEADER_P_ASSERTED_IDENTITY:
 		case HEADER_CLAIMED:

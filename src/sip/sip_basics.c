@@ -90,6 +90,7 @@ size_t sip_basics_answer(char *out, size_t size, const struct sip_head *request,
 		case HEADER_ROUTE:
 		case HEADER_MAX_FORWARDS:
 		case HEADER_CONTENT_LENGTH:
+		case HEADER_DATE:
 		case HEADER_IDENTITY:
 		case HEADER_P_ASSERTED_IDENTITY:
 		case HEADER_CLAIMED:

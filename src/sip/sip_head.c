@@ -1,6 +1,9 @@
 #include "stirrup/sip_head.h"
 
+#include <stdlib.h>
+
 #include "stirrup/name_addr.h"
+#include "stirrup/writer.h"
 #include "unquoted.h"
 
 #define VERSION_LENGTH 7 /* of "SIP/2.0" */
@@ -51,7 +54,7 @@ static enum header_kind kind_of(struct span name)
 	case 3:  return kind_if(name, "Via", HEADER_VIA);
 	case 4:
 		kind = kind_if_either(name, "From", HEADER_FROM, "CSeq", HEADER_CSEQ);
-		return kind != HEADER_OTHER ? kind : kind_if(name, "Join", HEADER_JOIN);
+		return kind != HEADER_OTHER ? kind : kind_if_either(name, "Date", HEADER_DATE, "Join", HEADER_JOIN);
 	case 5:  return kind_if(name, "Route", HEADER_ROUTE);
 	case 6:  return kind_if(name, "Reason", HEADER_REASON);
 	case 7:  return kind_if_either(name, "Call-ID", HEADER_CALL_ID, "Contact", HEADER_CONTACT);
@@ -252,6 +255,52 @@ bool sip_head_read(struct sip_head *head, struct span message)
 	head->body = message;
 	bound_body(head);
 	return true;
+}
+
+static struct span put(struct writer *writer, struct span bytes)
+{
+	const char *start = writer->at;
+
+	writer_span(writer, bytes);
+	return (struct span){ start, bytes.length };
+}
+
+/* The same part of whole's copy. */
+static struct span part_of(struct span copy, struct span part, struct span whole)
+{
+	return (struct span){ copy.at + (part.at - whole.at), part.length };
+}
+
+static void copy_line(struct header_line *copy, const struct header_line *line, struct writer *writer)
+{
+	copy->kind = line->kind;
+	copy->line = put(writer, line->line);
+	copy->name = part_of(copy->line, line->name, line->line);
+	copy->value = part_of(copy->line, line->value, line->line);
+}
+
+struct sip_head *sip_head_copy(const struct sip_head *head)
+{
+	size_t fixed = offsetof(struct sip_head, lines) + head->count * sizeof head->lines[0];
+	size_t length = head->start_line.length + head->body.length;
+	struct sip_head *copy;
+	struct writer writer;
+
+	for (size_t i = 0; i < head->count; i++)
+		length += head->lines[i].line.length;
+	copy = malloc(fixed + length);
+	if (copy == NULL)
+		return NULL;
+	memcpy(copy, head, offsetof(struct sip_head, lines));
+	writer = writer_on((char *)copy + fixed, length);
+	copy->start_line = put(&writer, head->start_line);
+	copy->method = part_of(copy->start_line, head->method, head->start_line);
+	copy->request_uri = part_of(copy->start_line, head->request_uri, head->start_line);
+	copy->phrase = part_of(copy->start_line, head->phrase, head->start_line);
+	for (size_t i = 0; i < head->count; i++)
+		copy_line(&copy->lines[i], &head->lines[i], &writer);
+	copy->body = put(&writer, head->body);
+	return copy;
 }
 
 size_t sip_head_find(const struct sip_head *head, enum header_kind kind, size_t from)

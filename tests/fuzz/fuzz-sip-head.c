@@ -1,6 +1,9 @@
 /* Messages: each piece lies where it was received, and the lines follow each other without a gap. */
 #include "fuzz.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 #include "stirrup/sip_head.h"
 
 static void check_line(const struct header_line *line, struct span all)
@@ -30,6 +33,24 @@ static void check_values(const struct sip_head *head)
 	MUST(sip_head_find(head, HEADER_VIA, head->count) == head->count);
 }
 
+static bool same(struct span one, struct span other)
+{
+	return one.length == other.length && (one.length == 0 || memcmp(one.at, other.at, one.length) == 0);
+}
+
+static void check_copy(const struct sip_head *head)
+{
+	struct sip_head *copy = sip_head_copy(head);
+
+	MUST(copy != NULL && copy->count == head->count);
+	MUST(same(copy->method, head->method) && same(copy->request_uri, head->request_uri));
+	MUST(same(copy->phrase, head->phrase) && same(copy->body, head->body));
+	for (size_t i = 0; i < head->count; i++)
+		MUST(same(copy->lines[i].name, head->lines[i].name) && same(copy->lines[i].value, head->lines[i].value) &&
+			same(copy->lines[i].line, head->lines[i].line));
+	free(copy);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct sip_head head;
@@ -50,5 +71,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			MUST(head.lines[i - 1].line.at + head.lines[i - 1].line.length == head.lines[i].line.at);
 	}
 	check_values(&head);
+	check_copy(&head);
 	return 0;
 }

@@ -89,7 +89,7 @@ static void knows_names_long_and_compact(void **state)
 		{ "Call-ID", HEADER_CALL_ID }, { "call-id", HEADER_CALL_ID }, { "i", HEADER_CALL_ID },
 		{ "CSeq", HEADER_CSEQ }, { "CSEQ", HEADER_CSEQ }, { "Contact", HEADER_CONTACT }, { "m", HEADER_CONTACT },
 		{ "Route", HEADER_ROUTE }, { "Record-Route", HEADER_RECORD_ROUTE }, { "Max-Forwards", HEADER_MAX_FORWARDS },
-		{ "Content-Length", HEADER_CONTENT_LENGTH }, { "l", HEADER_CONTENT_LENGTH },
+		{ "Content-Length", HEADER_CONTENT_LENGTH }, { "l", HEADER_CONTENT_LENGTH }, { "Date", HEADER_DATE },
 		{ "Identity", HEADER_IDENTITY }, { "y", HEADER_IDENTITY },
 		{ "P-Asserted-Identity", HEADER_P_ASSERTED_IDENTITY }, { "Attestation-Info", HEADER_CLAIMED },
 		{ "origination-id", HEADER_CLAIMED }, { "P-Attestation-Info", HEADER_CLAIMED },
@@ -272,6 +272,43 @@ static void nothing_short_of_the_empty_line_is_a_head(void **state)
 	assert_false(sip_head_read(&head, (struct span){ NULL, 0 }));
 }
 
+static void assert_same_elsewhere(struct span one, struct span other)
+{
+	assert_int_equal(one.length, other.length);
+	assert_memory_equal(one.at, other.at, one.length);
+	assert_true(one.at != other.at);
+}
+
+static void a_copy_says_the_same_by_bytes_of_its_own(void **state)
+{
+	static const char *const texts[] = {
+		"INVITE sip:a@b SIP/2.0\r\nv :  SIP/2.0/UDP a \r\n ;b\r\nX:\r\nContent-Length: 4\r\n\r\nbody and more",
+		"SIP/2.0 486 Busy Here\n\n",
+	};
+
+	for (size_t i = 0; i < COUNT(texts); i++) {
+		struct sip_head *copy;
+
+		assert_true(reads(texts[i]));
+		copy = sip_head_copy(&head);
+		assert_non_null(copy);
+		assert_same_elsewhere(copy->start_line, head.start_line);
+		assert_same_elsewhere(copy->method, head.method);
+		assert_same_elsewhere(copy->request_uri, head.request_uri);
+		assert_same_elsewhere(copy->phrase, head.phrase);
+		assert_same_elsewhere(copy->body, head.body);
+		assert_int_equal(copy->status, head.status);
+		assert_int_equal(copy->count, head.count);
+		for (size_t line = 0; line < head.count; line++) {
+			assert_int_equal(copy->lines[line].kind, head.lines[line].kind);
+			assert_same_elsewhere(copy->lines[line].line, head.lines[line].line);
+			assert_same_elsewhere(copy->lines[line].name, head.lines[line].name);
+			assert_same_elsewhere(copy->lines[line].value, head.lines[line].value);
+		}
+		free(copy);
+	}
+}
+
 static void reads_tags(void **state)
 {
 	static const struct {
@@ -337,6 +374,7 @@ int main(void)
 		cmocka_unit_test(takes_256_lines_and_no_more),
 		cmocka_unit_test(takes_long_bodies_and_long_values),
 		cmocka_unit_test(nothing_short_of_the_empty_line_is_a_head),
+		cmocka_unit_test(a_copy_says_the_same_by_bytes_of_its_own),
 		cmocka_unit_test(reads_tags),
 		cmocka_unit_test(reads_cseq),
 	};
