@@ -5,8 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include <sofia-sip/sip.h>
-
+#include "stirrup/sip_head.h"
 #include "stirrup/span.h"
 #include "stirrup/writer.h"
 
@@ -17,8 +16,9 @@ struct answer {
 	char bytes[ANSWER_MAX];
 };
 
-/* Status line, the Via, From, To (with to_tag where it has none), Call-ID and CSeq of the request. */
-void answer_begin(struct answer *answer, unsigned status, const char *phrase, const sip_t *request, const char *to_tag);
+/* Status line, the Via, From, To (with to_tag where it has none; NULL: none is added), Call-ID and CSeq of the request. */
+void answer_begin(struct answer *answer, unsigned status, const char *phrase, const struct sip_head *request,
+	const char *to_tag);
 
 /* A further header field. The value must not hold a line break; one that does is left out and spoils the answer. */
 void answer_header(struct answer *answer, const char *name, struct span value);

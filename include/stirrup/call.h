@@ -5,13 +5,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include <sofia-sip/nta.h>
-
 #include "stirrup/call_digest.h"
 #include "stirrup/config.h"
 #include "stirrup/net.h"
 #include "stirrup/reply_path.h"
 #include "stirrup/sign.h"
+#include "stirrup/sip_basics.h"
 #include "stirrup/sip_request.h"
 #include "stirrup/verify.h"
 
@@ -28,8 +27,8 @@ struct generation *generation_ref(struct generation *generation);
 void generation_unref(struct generation *generation);
 
 struct call {
-	msg_t *message;                  /* owned */
-	const sip_t *sip;
+	struct sip_head *head;           /* owned: sip_head_copy(); what follows borrows from it */
+	struct sip_basics basics;
 	struct sip_request request;
 	struct reply_path path;
 	struct call_digest digest;

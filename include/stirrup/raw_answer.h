@@ -11,4 +11,7 @@
  * those lines or with more of them than size holds. */
 size_t raw_answer(char *out, size_t size, struct span request, const char *status_line);
 
+/* The status line for a request that cannot be read: 505 for another version of SIP, else 400. */
+const char *raw_answer_refusal(struct span request);
+
 #endif

@@ -8,9 +8,9 @@
 #include <sofia-sip/nta.h>
 #include <sofia-sip/tport.h>
 
-#include "stirrup/sip_request.h"
 #include "stirrup/sockets.h"
 #include "stirrup/span.h"
+#include "stirrup/via.h"
 
 struct reply_path {
 	int slot;                    /* UDP: the socket that it leaves from */
@@ -19,8 +19,9 @@ struct reply_path {
 };
 
 /* UDP by RFC 3261 section 18.2.2 and RFC 3581, but always to the address that the request came from: a maddr would make
- * us send to a third party. TCP: the connection it came on, else another one to the sent-by port of that address. */
-void reply_path_open(struct reply_path *path, nta_agent_t *agent, msg_t *message, const struct sip_request *request,
+ * us send to a third party; via NULL: to its port, too. TCP: the connection that message, as Sofia has it, came on, else
+ * another one to the sent-by port of that address. */
+void reply_path_open(struct reply_path *path, nta_agent_t *agent, msg_t *message, const struct via *via,
 	const struct arrival *arrival);
 
 /* Sends once; what a full socket or a caller who is gone does not take is lost, and logged where it is known. */

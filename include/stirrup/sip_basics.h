@@ -22,11 +22,9 @@ struct sip_basics {
  * request. */
 bool sip_basics_read(struct sip_basics *basics, const struct sip_head *head);
 
-/* Writes final and provisional answers without a parser: the status line, then the lines of the request that every answer
- * repeats (RFC 3261 section 8.2.6.2; Record-Route for what makes a dialog, 12.1.1). to_tag NULL: none is added. Returns the
- * length; 0: it does not fit. */
-size_t sip_basics_answer(char *out, size_t size, const struct sip_head *request, unsigned status, const char *phrase,
-	const char *to_tag);
+/* Whether a request that is to be answered or judged here has a From, a To and a Request-URI that make sense. What else stands
+ * in it need not be well-formed (RFC 3261 section 16.3). */
+bool sip_basics_sound(const struct sip_basics *basics, struct span request_uri);
 
 /* Copies the value of a topmost Via line with received=host, and rport=port where it asks for that (RFC 3261 section
  * 18.2.1, RFC 3581 section 4); what it claims of these two itself goes. Further Vias behind a comma stay. False when it does

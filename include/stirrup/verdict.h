@@ -18,7 +18,7 @@ enum verdict {
 	VERDICT_STALE_DATE,            /* RFC 8224 4.1 */
 	VERDICT_NO_CONTACT,            /* every Contact would equal the Request-URI or us (RFC 3261 8.3) */
 	VERDICT_CANCELLED,             /* the caller gave up while the call waited */
-	VERDICT_MALFORMED_REQUEST,     /* it can be answered, but not be sent on */
+	VERDICT_MALFORMED_REQUEST,     /* it cannot be sent on as it is */
 	VERDICT_TOO_LARGE,             /* with what is added to it, it fits into no message */
 	VERDICT_LOOP,                  /* it came back to us (RFC 5393), or Max-Forwards is used up */
 	/* what the credential says */

@@ -1,69 +1,28 @@
 #include "stirrup/answer.h"
 
-#include <sofia-sip/msg_header.h>
-#include <sofia-sip/sip_header.h>
-
-/* Prints a header whose received line is no longer what it means. */
-static void put_printed(struct writer *writer, const void *header)
+static void put_lines(struct writer *writer, const struct sip_head *head, enum header_kind kind)
 {
-	size_t room = (size_t)(writer->end - writer->at);
-	issize_t length = writer->full ? -1 : msg_header_e(writer->at, room, header, 0);
-
-	if (length < 0 || (size_t)length >= room)
-		writer->full = true;
-	else
-		writer->at += length;
+	for (size_t i = sip_head_find(head, kind, 0); i < head->count; i = sip_head_find(head, kind, i + 1))
+		writer_span(writer, head->lines[i].line);
 }
 
-static void put_received(struct writer *writer, const void *header)
+static void put_to(struct writer *writer, const struct sip_head *head, const char *tag)
 {
-	const msg_common_t *common = header;
+	size_t i = sip_head_find(head, HEADER_TO, 0);
+	const struct header_line *to = &head->lines[i];
 
-	if (common->h_data != NULL && common->h_len > 0)
-		writer_bytes(writer, common->h_data, common->h_len);
-	else
-		put_printed(writer, header);
-}
-
-/* The first item of a comma list has the whole line, the others an empty one. Once the first was changed (received,
- * rport) its line is gone, and the others must be printed, too. */
-static void put_vias(struct writer *writer, const sip_via_t *via)
-{
-	bool line_covers_list = false;
-
-	for (; via != NULL; via = via->v_next) {
-		const msg_common_t *common = via->v_common;
-		bool has_line = common->h_data != NULL && common->h_len > 0;
-
-		if (has_line)
-			line_covers_list = true;
-		else if (line_covers_list && common->h_data != NULL)
-			continue;
-		else
-			line_covers_list = false;
-		put_received(writer, via);
-	}
-}
-
-static void put_to(struct writer *writer, const sip_to_t *to, const char *tag)
-{
-	const msg_common_t *common = to->a_common;
-	size_t length;
-
-	if (to->a_tag != NULL || tag == NULL || common->h_data == NULL || common->h_len == 0) {
-		put_received(writer, to);
+	if (i == head->count || tag == NULL || sip_tag(to->value).length > 0) {
+		put_lines(writer, head, HEADER_TO);
 		return;
 	}
-	length = common->h_len;
-	while (length > 0 && strchr("\r\n \t", ((const char *)common->h_data)[length - 1]) != NULL)
-		length--;
-	writer_bytes(writer, common->h_data, length);
+	writer_bytes(writer, to->line.at, (size_t)(to->value.at + to->value.length - to->line.at));
 	writer_text(writer, ";tag=");
 	writer_text(writer, tag);
 	writer_text(writer, "\r\n");
 }
 
-void answer_begin(struct answer *answer, unsigned status, const char *phrase, const sip_t *request, const char *to_tag)
+void answer_begin(struct answer *answer, unsigned status, const char *phrase, const struct sip_head *request,
+	const char *to_tag)
 {
 	struct writer *writer = &answer->writer;
 
@@ -73,11 +32,11 @@ void answer_begin(struct answer *answer, unsigned status, const char *phrase, co
 	writer_text(writer, " ");
 	writer_text(writer, phrase);
 	writer_text(writer, "\r\n");
-	put_vias(writer, request->sip_via);
-	put_received(writer, request->sip_from);
-	put_to(writer, request->sip_to, to_tag);
-	put_received(writer, request->sip_call_id);
-	put_received(writer, request->sip_cseq);
+	put_lines(writer, request, HEADER_VIA);
+	put_lines(writer, request, HEADER_FROM);
+	put_to(writer, request, to_tag);
+	put_lines(writer, request, HEADER_CALL_ID);
+	put_lines(writer, request, HEADER_CSEQ);
 }
 
 void answer_header(struct answer *answer, const char *name, struct span value)

@@ -6,14 +6,13 @@
 #include "named_calls.h"
 #include "outgoing.h"
 #include "relay.h"
+#include "stirrup/name_addr.h"
 #include "stirrup/name_hash.h"
 #include "stirrup/seal.h"
 #include "watch.h"
 
 /* One message is in the making at a time. */
 static struct sip_edit edit;
-static struct sip_head head;
-static char received[MESSAGE_BYTES_MAX];
 
 static void refuse(struct worker *worker, struct call *call, unsigned status, enum verdict verdict, const char *rule)
 {
@@ -23,9 +22,9 @@ static void refuse(struct worker *worker, struct call *call, unsigned status, en
 }
 
 /* One that has the far leg's messages come to this worker, too. */
-static void new_call_id(struct worker *worker, const struct call *call, const struct sip_basics *basics,
-	char call_id[SEAL_CALL_ID_SIZE])
+static void new_call_id(struct worker *worker, const struct call *call, char call_id[SEAL_CALL_ID_SIZE])
 {
+	const struct sip_basics *basics = &call->basics;
 	unsigned salt = 0;
 
 	do
@@ -33,34 +32,35 @@ static void new_call_id(struct worker *worker, const struct call *call, const st
 	while (sockets_owner(span_of(call_id)) != worker->index && salt < 1000);
 }
 
-static void edit_invite(struct worker *worker, const struct peer *peer, const struct call_outcome *outcome,
-	const struct sip_basics *basics, struct span call_id)
+static void edit_invite(struct worker *worker, const struct call *call, const struct call_outcome *outcome,
+	struct span call_id)
 {
-	sip_edit_begin(&edit, &head);
+	sip_edit_begin(&edit, call->head);
 	sip_edit_drop_all(&edit, HEADER_VIA);
 	sip_edit_drop_all(&edit, HEADER_RECORD_ROUTE);
 	sip_edit_drop_all(&edit, HEADER_ROUTE);
 	sip_edit_drop_all(&edit, HEADER_CONTACT);
 	if (call_id.length > 0)
-		sip_edit_replace(&edit, sip_head_find(&head, HEADER_CALL_ID, 0), call_id);
-	named_calls_translate(&edit, worker, &head, peer, true);
-	outgoing_max_forwards(&edit, basics);
+		sip_edit_replace(&edit, sip_head_find(call->head, HEADER_CALL_ID, 0), call_id);
+	named_calls_translate(&edit, worker, call->head, call->peer, true);
+	outgoing_max_forwards(&edit, &call->basics);
 	outgoing_result(&edit, outcome);
 }
 
-static bool is_loop(struct worker *worker, const struct call *call, const struct sip_basics *basics)
+static bool is_loop(struct worker *worker, const struct call *call)
 {
-	return relay_is_merged(worker, basics, &call->digest) ||
-		seal_call_id_is_ours(worker->sealer, basics->call_id, span_of(call->peer->name));
+	return relay_is_merged(worker, &call->basics, &call->digest) ||
+		seal_call_id_is_ours(worker->sealer, call->basics.call_id, span_of(call->peer->name));
 }
 
 void b2bua_invite(struct worker *worker, struct call *call, const struct call_outcome *outcome)
 {
 	const struct config *config = call->generation->config;
-	struct sip_basics basics;
+	const struct sip_basics *basics = &call->basics;
 	struct hop hops[HOPS_CHOSEN_MAX];
 	char call_id[SEAL_CALL_ID_SIZE] = "";
-	size_t length = sip_message_bytes(received, sizeof received, call->message);
+	struct span contact = sip_head_value(call->head, HEADER_CONTACT);
+	struct name_addr address;
 	struct relay_plan plan = {
 		.kind = RELAY_B2BUA,
 		.generation = call->generation,
@@ -68,8 +68,8 @@ void b2bua_invite(struct worker *worker, struct call *call, const struct call_ou
 		.digest = call->digest,
 		.path = call->path,
 		.listener = call->listener,
-		.received = &head,
-		.basics = &basics,
+		.received = call->head,
+		.basics = basics,
 		.edit = &edit,
 		.hops = hops,
 		.stamps = outcome->stamps,
@@ -78,34 +78,34 @@ void b2bua_invite(struct worker *worker, struct call *call, const struct call_ou
 							  name_hash(span_of(config->customers[call->decision.customer].name)),
 		.mark = outcome->identity.length > 0 ? watch_mark(outcome->identity) : 0,
 		.from_caller = true,
+		.contact = contact,
+		.shows_contact = contact.length > 0,
 	};
 
-	if (length == 0 || !sip_head_read(&head, (struct span){ received, length }) || !sip_basics_read(&basics, &head)) {
-		refuse(worker, call, 400, VERDICT_MALFORMED_REQUEST, "it cannot be sent on as it is");
+	if (contact.length > 0 && !name_addr_next(&contact, &address)) {
+		refuse(worker, call, 400, VERDICT_MALFORMED_REQUEST, "its Contact cannot be read");
 		return;
 	}
-	if (basics.max_forwards == 0 || is_loop(worker, call, &basics)) {
-		refuse(worker, call, basics.max_forwards == 0 ? 483 : 482, VERDICT_LOOP,
-			basics.max_forwards == 0 ? "Max-Forwards is used up" : "it has been here before");
+	if (basics->max_forwards == 0 || is_loop(worker, call)) {
+		refuse(worker, call, basics->max_forwards == 0 ? 483 : 482, VERDICT_LOOP,
+			basics->max_forwards == 0 ? "Max-Forwards is used up" : "it has been here before");
 		return;
 	}
-	plan.hop_count = outgoing_hops(worker, call->generation, call->peer, outcome->hop, basics.call_id, hops);
+	plan.hop_count = outgoing_hops(worker, call->generation, call->peer, outcome->hop, basics->call_id, hops);
 	if (plan.hop_count == 0) {
 		refuse(worker, call, 503, VERDICT_NO_NEXT_HOP, "no next hop has an address");
 		return;
 	}
 	if (call->peer->call_id == CALL_ID_NEW)
-		new_call_id(worker, call, &basics, call_id);
+		new_call_id(worker, call, call_id);
 	plan.far_call_id = span_of(call_id);
-	plan.contact = sip_head_value(&head, HEADER_CONTACT);
-	plan.shows_contact = plan.contact.length > 0;
-	edit_invite(worker, call->peer, outcome, &basics, plan.far_call_id);
+	edit_invite(worker, call, outcome, plan.far_call_id);
 	memcpy(&plan.record, call->digest.bytes, sizeof plan.record);
 	switch (relay_begin(worker, &plan)) {
 	case RELAY_BEGUN:
 		call_record_pending(worker, call, outcome, plan.record);
 		if (plan.far_call_id.length > 0)
-			dialogs_pair(worker->dialogs, basics.call_id, plan.far_call_id);
+			dialogs_pair(worker->dialogs, basics->call_id, plan.far_call_id);
 		call->path.connection = NULL;
 		call_release(call);
 		break;

@@ -2,8 +2,6 @@
 
 #include <stdlib.h>
 
-#include <sofia-sip/msg.h>
-
 #include "stirrup/clock.h"
 
 struct generation *generation_new(uint32_t number, struct config *config)
@@ -51,9 +49,8 @@ void call_release(struct call *call)
 		verification_clear(call->verification);
 	free(call->verification);
 	call->verification = NULL;
-	if (call->message != NULL)
-		msg_destroy(call->message);
-	call->message = NULL;
+	free(call->head);
+	call->head = NULL;
 }
 
 struct waiting_calls {

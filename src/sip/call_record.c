@@ -142,7 +142,7 @@ static void fill(struct record *record, const struct call *call, const struct ca
 	*record = (struct record){
 		.time_us = call->arrived_wall_us,
 		.node = config->node,
-		.call_id = call->request.call_id,
+		.call_id = call->basics.call_id,
 		.peer = call->peer->name,
 		.source = call->source,
 		.service = service_word(call->peer->service),

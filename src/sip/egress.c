@@ -11,6 +11,7 @@
 
 #include "stirrup/log.h"
 #include "stirrup/net.h"
+#include "stirrup/sip_message.h"
 #include "stirrup/sockets.h"
 
 static bool fits(const struct listener *listener, enum transport transport, sa_family_t family)

@@ -16,8 +16,7 @@
 
 /* One message is in the making at a time. */
 static struct sip_edit edit;
-static struct sip_head head;
-static char received[MESSAGE_BYTES_MAX], made[MESSAGE_BYTES_MAX];
+static char made[MESSAGE_BYTES_MAX];
 
 /* --- An INVITE that begins a call --- */
 
@@ -134,13 +133,13 @@ static struct seal_route route_seal_of(const struct seal_via *fields, const stru
 
 /* The parameter of our Record-Route: the seal, and what cannot be told by it. */
 static void write_route_seal(struct worker *worker, const struct seal_via *fields, const struct call *call,
-	const struct call_outcome *outcome, const struct sip_basics *basics, char text[OWN_ROUTE_PARAMS_SIZE])
+	const struct call_outcome *outcome, char text[OWN_ROUTE_PARAMS_SIZE])
 {
 	struct seal_route route = route_seal_of(fields, call);
 	struct writer writer = writer_on(text, OWN_ROUTE_PARAMS_SIZE);
 	char seal[SEAL_ROUTE_SIZE];
 
-	seal_route_write(worker->sealer, &route, basics->call_id, basics->from_tag, seal);
+	seal_route_write(worker->sealer, &route, call->basics.call_id, call->basics.from_tag, seal);
 	writer_text(&writer, seal);
 	if (outcome->stamps != NULL)
 		own_via_put_text(&writer, ";f=", outcome->stamps->from_received);
@@ -148,7 +147,7 @@ static void write_route_seal(struct worker *worker, const struct seal_via *field
 }
 
 static void send_invite(struct worker *worker, struct call *call, const struct call_outcome *outcome,
-	const struct sip_basics *basics, const struct seal_request *sealed, const struct hop *hop)
+	const struct seal_request *sealed, const struct hop *hop)
 {
 	const struct generation *generation = call->generation;
 	struct seal_via fields;
@@ -160,9 +159,9 @@ static void send_invite(struct worker *worker, struct call *call, const struct c
 	fill_seal(&fields, call, outcome);
 	seal_branch(worker->sealer, sealed, branch);
 	own_via_add(&edit, worker, generation, &egress, sealed, &fields, outcome->stamps, outcome->identity, branch);
-	write_route_seal(worker, &fields, call, outcome, basics, params);
+	write_route_seal(worker, &fields, call, outcome, params);
 	own_route_add(&edit, generation, &egress, call->listener, params);
-	forward_request_uri(generation, head.request_uri, hop->text, uri, sizeof uri);
+	forward_request_uri(generation, call->head->request_uri, hop->text, uri, sizeof uri);
 	if (uri[0] != '\0')
 		sip_edit_request_uri(&edit, span_of(uri));
 	if (!sip_edit_write(&edit, made, DATAGRAM_BYTES_MAX, &message)) {
@@ -177,7 +176,7 @@ static void send_invite(struct worker *worker, struct call *call, const struct c
 
 /* By transactions: see relay.h. */
 static void forward_stateful(struct worker *worker, struct call *call, const struct call_outcome *outcome,
-	const struct sip_basics *basics, const struct seal_request *sealed, const struct hop *hops, size_t hop_count)
+	const struct seal_request *sealed, const struct hop *hops, size_t hop_count)
 {
 	struct seal_via fields;
 	char params[OWN_ROUTE_PARAMS_SIZE];
@@ -188,8 +187,8 @@ static void forward_stateful(struct worker *worker, struct call *call, const str
 		.digest = call->digest,
 		.path = call->path,
 		.listener = call->listener,
-		.received = &head,
-		.basics = basics,
+		.received = call->head,
+		.basics = &call->basics,
 		.edit = &edit,
 		.sealed = sealed,
 		.record_route = params,
@@ -200,7 +199,7 @@ static void forward_stateful(struct worker *worker, struct call *call, const str
 	};
 
 	fill_seal(&fields, call, outcome);
-	write_route_seal(worker, &fields, call, outcome, basics, params);
+	write_route_seal(worker, &fields, call, outcome, params);
 	plan.flags = fields.flags;
 	plan.customer = fields.customer;
 	memcpy(&plan.record, call->digest.bytes, sizeof plan.record);
@@ -221,41 +220,37 @@ static void forward_stateful(struct worker *worker, struct call *call, const str
 
 void forward_invite(struct worker *worker, struct call *call, const struct call_outcome *outcome)
 {
-	struct sip_basics basics;
+	const struct sip_basics *basics = &call->basics;
 	struct seal_request sealed;
 	struct hop hops[HOPS_CHOSEN_MAX];
-	size_t length = sip_message_bytes(received, sizeof received, call->message), hop_count;
+	size_t hop_count;
 
-	if (length == 0 || !sip_head_read(&head, (struct span){ received, length }) || !sip_basics_read(&basics, &head)) {
-		refuse(worker, call, 400, VERDICT_MALFORMED_REQUEST, "it cannot be sent on as it is");
-		return;
-	}
-	if (head.request_uri.length > REQUEST_URI_MAX) {
+	if (call->head->request_uri.length > REQUEST_URI_MAX) {
 		refuse(worker, call, 414, VERDICT_TOO_LARGE, "its Request-URI is too long");
 		return;
 	}
-	forward_seal_request(&sealed, &head, &basics);
-	if (basics.max_forwards == 0) {
+	forward_seal_request(&sealed, call->head, basics);
+	if (basics->max_forwards == 0) {
 		refuse(worker, call, 483, VERDICT_LOOP, "Max-Forwards is used up");
 		return;
 	}
-	if (own_via_is_loop(worker, &head, &sealed)) {
+	if (own_via_is_loop(worker, call->head, &sealed)) {
 		refuse(worker, call, 482, VERDICT_LOOP, "it has been here before");
 		return;
 	}
-	hop_count = outgoing_hops(worker, call->generation, call->peer, outcome->hop, basics.call_id, hops);
+	hop_count = outgoing_hops(worker, call->generation, call->peer, outcome->hop, basics->call_id, hops);
 	if (hop_count == 0) {
 		refuse(worker, call, 503, VERDICT_NO_NEXT_HOP, "no next hop has an address");
 		return;
 	}
-	sip_edit_begin(&edit, &head);
-	outgoing_max_forwards(&edit, &basics);
+	sip_edit_begin(&edit, call->head);
+	outgoing_max_forwards(&edit, basics);
 	outgoing_result(&edit, outcome);
-	edit_routes(worker, &head, &basics);
+	edit_routes(worker, call->head, basics);
 	if (call->path.connection != NULL || hop_count > 1 || hops[0].transport != TRANSPORT_UDP)
-		forward_stateful(worker, call, outcome, &basics, &sealed, hops, hop_count);
+		forward_stateful(worker, call, outcome, &sealed, hops, hop_count);
 	else
-		send_invite(worker, call, outcome, &basics, &sealed, &hops[0]);
+		send_invite(worker, call, outcome, &sealed, &hops[0]);
 }
 
 /* --- CANCEL, and the ACK of a failure: to where their INVITE went (RFC 3261 section 16.11) --- */

@@ -73,7 +73,7 @@ size_t raw_answer(char *out, size_t size, struct span request, const char *statu
 	bool seen[KEPT_NONE + 1] = { false };
 	struct span rest = request;
 
-	if (!wants_answer(take_line(&rest)))
+	if (request.length == 0 || !wants_answer(take_line(&rest)))
 		return 0;
 	writer_text(&writer, status_line);
 	writer_text(&writer, "\r\n");
@@ -98,4 +98,25 @@ size_t raw_answer(char *out, size_t size, struct span request, const char *statu
 		if (!seen[i])
 			return 0;
 	return writer.full ? 0 : writer_length(&writer);
+}
+
+/* SIP-Version, RFC 3261 section 25.1. */
+static bool is_version_of_sip(struct span word)
+{
+	size_t length = 4;
+
+	while (length < word.length && memchr("0123456789.", word.at[length], 11) != NULL)
+		length++;
+	return word.length > 4 && strncasecmp(word.at, "SIP/", 4) == 0 && length == word.length;
+}
+
+const char *raw_answer_refusal(struct span request)
+{
+	struct span line = request.length == 0 ? request : span_trim(take_line(&request)), word;
+	const char *space = line.length == 0 ? NULL : memrchr(line.at, ' ', line.length);
+
+	word = space == NULL ? line : (struct span){ space + 1, (size_t)(line.at + line.length - space - 1) };
+	if (is_version_of_sip(word) && !span_is_caseless(word, "SIP/2.0"))
+		return "SIP/2.0 505 Version Not Supported";
+	return "SIP/2.0 400 Bad Request";
 }

@@ -40,8 +40,8 @@ static bool write_contact(char *out, size_t size, const struct call *call, const
 	struct contact_choice choice = {
 		.request_uri = request_uri_of(call),
 		.next_hop = next_hop != NULL ? next_hop : call->peer->next_hop,
-		.via_host = call->request.via_host,
-		.via_port = call->request.via_port,
+		.via_host = call->basics.via.host,
+		.via_port = call->basics.via.port,
 		.source = call->source,
 		.transport = call->path.connection != NULL ? "tcp" : "udp",
 		.is_us = is_us,
@@ -96,7 +96,7 @@ static void begin(struct worker *worker, const struct call *call, const struct c
 	char tag[CALL_TAG_SIZE];
 
 	call_digest_tag(&call->digest, tag);
-	answer_begin(&worker->answer, outcome->status, phrase, call->sip, tag);
+	answer_begin(&worker->answer, outcome->status, phrase, call->head, tag);
 }
 
 void redirect_answer(struct worker *worker, struct call *call, const struct call_outcome *outcome)

@@ -10,21 +10,22 @@
 
 #include "stirrup/log.h"
 #include "stirrup/net.h"
+#include "stirrup/sip_message.h"
 
 #define DEFAULT_PORT 5060
 
-static unsigned via_port(const struct sip_request *request)
+static unsigned via_port(const struct via *via)
 {
 	char text[8];
 	unsigned long port;
 
-	if (request->via_port.length == 0 || !span_copy(text, sizeof text, request->via_port))
+	if (via->port.length == 0 || !span_copy(text, sizeof text, via->port))
 		return DEFAULT_PORT;
 	port = strtoul(text, NULL, 10);
 	return port >= 1 && port <= 65535 ? (unsigned)port : DEFAULT_PORT;
 }
 
-void reply_path_open(struct reply_path *path, nta_agent_t *agent, msg_t *message, const struct sip_request *request,
+void reply_path_open(struct reply_path *path, nta_agent_t *agent, msg_t *message, const struct via *via,
 	const struct arrival *arrival)
 {
 	path->slot = arrival->slot;
@@ -32,8 +33,8 @@ void reply_path_open(struct reply_path *path, nta_agent_t *agent, msg_t *message
 	path->connection = NULL;
 	if (arrival->stream)
 		path->connection = nta_transport(agent, NULL, message);
-	if (arrival->stream || !request->via_rport)
-		net_set_port(&path->to, via_port(request));
+	if (via != NULL && (arrival->stream || !via->has_rport))
+		net_set_port(&path->to, via_port(via));
 }
 
 static void log_lost(const struct reply_path *path, const char *why)

@@ -1,6 +1,11 @@
 #include "stirrup/sip_basics.h"
 
+#include <ctype.h>
+
+#include "stirrup/name_addr.h"
+#include "stirrup/sip_uri.h"
 #include "stirrup/writer.h"
+#include "unquoted.h"
 
 #define MAX_FORWARDS_DEFAULT 70
 #define MAX_FORWARDS_MOST 255 /* RFC 3261 section 20.22 */
@@ -48,65 +53,39 @@ bool sip_basics_read(struct sip_basics *basics, const struct sip_head *head)
 		memcmp(basics->method.at, head->method.at, head->method.length) == 0);
 }
 
-static void put_tagged(struct writer *writer, const struct header_line *to, const char *tag)
+/* Quotes and brackets end, none comes behind a comma, and a tag is a token. */
+static bool is_one_address(struct span value)
 {
-	writer_span(writer, to->name);
-	writer_text(writer, ": ");
-	writer_span(writer, to->value);
-	writer_text(writer, ";tag=");
-	writer_text(writer, tag);
-	writer_text(writer, "\r\n");
+	size_t length = unquoted_length(value, ';'), end;
+	struct span params = { value.at + length, value.length - length }, tag;
+
+	for (size_t i = 0; i < value.length; i += end) {
+		struct span rest = { value.at + i, value.length - i };
+
+		end = rest.at[0] == '"' ? quoted_length(rest) : rest.at[0] == '<' ? bracketed_length(rest) : rest.at[0] != ',';
+		if (end == 0)
+			return false;
+	}
+	return !name_addr_param(params, "tag", &tag) || tag.length > 0;
 }
 
-size_t sip_basics_answer(char *out, size_t size, const struct sip_head *request, unsigned status, const char *phrase,
-	const char *to_tag)
+/* A URI of RFC 3986 section 3; a sip URI with a host (RFC 3261 section 19.1.1). */
+static bool leads_somewhere(struct span uri)
 {
-	struct writer writer = writer_on(out, size);
+	struct span scheme = { uri.at, 0 };
+	struct sip_uri parts;
 
-	writer_text(&writer, "SIP/2.0 ");
-	writer_number(&writer, status);
-	writer_text(&writer, " ");
-	writer_text(&writer, phrase);
-	writer_text(&writer, "\r\n");
-	for (size_t i = 0; i < request->count; i++) {
-		const struct header_line *line = &request->lines[i];
+	while (scheme.length < uri.length && (isalnum((unsigned char)uri.at[scheme.length]) ||
+		memchr("+-.", uri.at[scheme.length], 3) != NULL))
+		scheme.length++;
+	if (scheme.length == 0 || scheme.length + 1 >= uri.length || uri.at[scheme.length] != ':')
+		return false;
+	return (!span_is_caseless(scheme, "sip") && !span_is_caseless(scheme, "sips")) || sip_uri_read(&parts, uri);
+}
 
-		switch (line->kind) {
-		case HEADER_TO:
-			if (to_tag != NULL && sip_tag(line->value).length == 0) {
-				put_tagged(&writer, line, to_tag);
-				break;
-			}
-			writer_span(&writer, line->line);
-			break;
-		case HEADER_VIA:
-		case HEADER_FROM:
-		case HEADER_CALL_ID:
-		case HEADER_CSEQ:
-		case HEADER_RECORD_ROUTE:
-			writer_span(&writer, line->line);
-			break;
-		case HEADER_CONTACT:
-		case HEADER_ROUTE:
-		case HEADER_MAX_FORWARDS:
-		case HEADER_CONTENT_LENGTH:
-		case HEADER_DATE:
-		case HEADER_IDENTITY:
-		case HEADER_P_ASSERTED_IDENTITY:
-		case HEADER_CLAIMED:
-		case HEADER_REASON:
-		case HEADER_SESSION_EXPIRES:
-		case HEADER_REPLACES:
-		case HEADER_JOIN:
-		case HEADER_TARGET_DIALOG:
-		case HEADER_IN_REPLY_TO:
-		case HEADER_REFER_TO:
-		case HEADER_OTHER:
-			break;
-		}
-	}
-	writer_text(&writer, "Content-Length: 0\r\n\r\n");
-	return writer.full ? 0 : writer_length(&writer);
+bool sip_basics_sound(const struct sip_basics *basics, struct span request_uri)
+{
+	return is_one_address(basics->from) && is_one_address(basics->to) && leads_somewhere(request_uri);
 }
 
 /* Takes ";name=value" off the front of a Via's parameters; quotes hide semicolons. */
@@ -127,14 +106,32 @@ static struct span take_param(struct span *rest)
 	return param;
 }
 
-static bool is_param(struct span param, const char *name)
+/* From the semicolon to the end of the name. */
+static struct span param_head(struct span param)
 {
-	struct span text = span_trim((struct span){ param.at + 1, param.length - 1 });
-	size_t length = 0;
+	size_t length = 1;
 
-	while (length < text.length && strchr("= \t\r\n", text.at[length]) == NULL)
+	while (length < param.length && strchr(" \t\r\n", param.at[length]) != NULL)
 		length++;
-	return span_is_caseless((struct span){ text.at, length }, name);
+	while (length < param.length && strchr("= \t\r\n", param.at[length]) == NULL)
+		length++;
+	return (struct span){ param.at, length };
+}
+
+static bool is_named(struct span param_head, const char *name)
+{
+	return span_is_caseless(span_trim((struct span){ param_head.at + 1, param_head.length - 1 }), name);
+}
+
+/* ";rport" with the port, and the white space behind it. */
+static void put_rport(struct writer *writer, struct span param, struct span param_head, unsigned port)
+{
+	const char *end = param.at + span_trim(param).length;
+
+	writer_span(writer, param_head);
+	writer_text(writer, "=");
+	writer_number(writer, port);
+	writer_bytes(writer, end, (size_t)(param.at + param.length - end));
 }
 
 bool sip_basics_mark_via(char *out, size_t size, struct span value, const char *host, unsigned port)
@@ -144,6 +141,7 @@ bool sip_basics_mark_via(char *out, size_t size, struct span value, const char *
 	struct via via;
 	struct span params;
 	const char *semicolon;
+	bool has_port = false;
 
 	if (!via_next(&rest, &via))
 		return false;
@@ -151,17 +149,18 @@ bool sip_basics_mark_via(char *out, size_t size, struct span value, const char *
 	params = (struct span){ semicolon, semicolon == NULL ? 0 : (size_t)(via.item.at + via.item.length - semicolon) };
 	writer_bytes(&writer, via.item.at, via.item.length - params.length);
 	while (params.length > 0) {
-		struct span param = take_param(&params);
+		struct span param = take_param(&params), name = param_head(param);
 
-		if (!is_param(param, "received") && !is_param(param, "rport"))
+		if (is_named(name, "rport")) {
+			if (!has_port)
+				put_rport(&writer, param, name, port);
+			has_port = true;
+		} else if (!is_named(name, "received")) {
 			writer_span(&writer, param);
+		}
 	}
 	writer_text(&writer, ";received=");
 	writer_text(&writer, host);
-	if (via.has_rport) {
-		writer_text(&writer, ";rport=");
-		writer_number(&writer, port);
-	}
 	if (rest.length > 0) {
 		writer_text(&writer, ", ");
 		writer_span(&writer, span_trim(rest));

@@ -11,7 +11,7 @@ size_t quoted_length(struct span text)
 	return 0;
 }
 
-static size_t bracketed_length(struct span text)
+size_t bracketed_length(struct span text)
 {
 	const char *end = memchr(text.at, '>', text.length);
 

@@ -80,7 +80,7 @@ static bool is_replayed(struct worker *worker, const struct verify_identity *ide
 {
 	int64_t fresh_until = passport_iat(identity->passport) + call->generation->config->freshness_s;
 
-	return replay_check(worker->replay, identity->digest, fresh_until, call->request.call_id,
+	return replay_check(worker->replay, identity->digest, fresh_until, call->basics.call_id,
 		       call->arrived_wall_us / 1000000) == REPLAY_SEEN_FOR_OTHER_CALL;
 }
 

@@ -14,6 +14,7 @@
 
 #include "stirrup/clock.h"
 #include "stirrup/log.h"
+#include "stirrup/sip_message.h"
 #include "dialogs.h"
 #include "outgoing.h"
 #include "probe.h"
@@ -171,8 +172,8 @@ static bool start_agent(void)
 	worker.agent = nta_agent_create(worker.root, (url_string_t *)(intptr_t)-1, service_on_message,
 		(nta_agent_magic_t *)&worker, NTATAG_SIPFLAGS(MSG_FLG_EXTRACT_COPY), NTATAG_MAXSIZE(MESSAGE_MAX),
 		NTATAG_UDP_MTU(65535), NTATAG_USE_NAPTR(0), NTATAG_USE_SRV(0), NTATAG_UA(0), NTATAG_CANCEL_487(0),
-		NTATAG_MERGE_482(0), NTATAG_SERVER_RPORT(1), NTATAG_BAD_REQ_MASK(service_request_mask),
-		NTATAG_BAD_RESP_MASK(service_response_mask), TAG_END());
+		NTATAG_MERGE_482(0), NTATAG_SERVER_RPORT(1), NTATAG_BAD_REQ_MASK(sip_message_request_mask),
+		NTATAG_BAD_RESP_MASK(sip_message_response_mask), TAG_END());
 	return worker.agent != NULL;
 }
 

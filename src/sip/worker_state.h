@@ -73,9 +73,6 @@ struct worker {
 void worker_end_turn(struct worker *worker);
 
 /* --- service.c: what to do with a request, by its method --- */
-/* Which header fields must not be malformed, in Sofia's terms: what an answer copies, what says how long the message is, and of
- * a request what we read. Of all others it is not for us to say (RFC 3261 sections 8.2 and 16.3). */
-extern const unsigned service_request_mask, service_response_mask;
 void service_on_datagram(struct span datagram, void *worker);
 int service_on_message(nta_agent_magic_t *worker, nta_agent_t *agent, msg_t *message, sip_t *sip);
 

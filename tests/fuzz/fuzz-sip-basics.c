@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "stirrup/answer.h"
 #include "stirrup/sip_basics.h"
 
 static bool same(struct span one, struct span other)
@@ -12,18 +13,23 @@ static bool same(struct span one, struct span other)
 
 static void check_answer(const struct sip_head *head, const struct sip_basics *basics)
 {
-	static char out[131072];
+	static struct answer made;
 	static struct sip_head answer;
 	struct sip_basics of_answer;
-	size_t length = sip_basics_answer(out, sizeof out, head, 486, "Busy Here", "ours");
+	struct span bytes;
 
-	MUST(length > 0 && sip_head_read(&answer, (struct span){ out, length }) && sip_basics_read(&of_answer, &answer));
+	answer_begin(&made, 486, "Busy Here", head, "ours");
+	if (!answer_end(&made, &bytes))
+		return;
+	MUST(sip_head_read(&answer, bytes) && sip_basics_read(&of_answer, &answer));
 	MUST(answer.is_response && answer.status == 486 && answer.body.length == 0 && !answer.wrong_length);
 	MUST(same(of_answer.call_id, basics->call_id) && same(of_answer.from, basics->from));
 	MUST(of_answer.cseq == basics->cseq && same(of_answer.method, basics->method));
 	MUST(same(of_answer.via.item, basics->via.item));
 	if (basics->to_tag.length > 0)
 		MUST(same(of_answer.to_tag, basics->to_tag));
+	else if (sip_basics_sound(basics, head->request_uri))
+		MUST(span_is(of_answer.to_tag, "ours"));
 }
 
 static void check_mark(struct span value, const struct via *via)

@@ -1166,6 +1166,17 @@ async def an_answer_of_another_transaction_is_nobodys():
 
 
 @in_mode("b2bua")
+async def an_invite_whose_contact_cannot_be_read_is_refused():
+    async with World("b2bua") as world:
+        for contact in ("<sip:nowhere", "*", "nowhere"):
+            call = world.caller.invite(contact=contact)
+            await call.expect(400)
+            world.record(call.request.call_id, result="rejected", reason="malformed_request", status=400)
+        near, far = await world.connect()
+        await far.end(near)
+
+
+@in_mode("b2bua")
 async def an_answer_with_the_call_id_of_another_call_does_not_touch_that_one():
     async with World("b2bua", tolerant=True) as world:
         other_near, other_far = await world.connect()

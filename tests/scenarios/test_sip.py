@@ -200,6 +200,28 @@ def test_tcp_carries_several_calls_in_pieces_and_in_a_row():
         assert Identity(answer["Identity"]).verifies(stirrup.certificate())
 
 
+def test_what_two_readers_could_read_differently_is_refused():
+    with Stirrup() as stirrup:
+        for tcp in (False, True):
+            with stirrup.client(tcp=tcp) as client:
+                assert client.ask(client.request(headers=["X-A: a\rIdentity: b"])).status == 400
+                assert client.ask(client.request()).has("Identity")
+        with stirrup.client() as client:
+            for invite in (client.request(headers=["no header field"]), client.request()[:-2],
+                           client.request(body=b"v=0\r\n", content_length=6)):
+                assert client.ask(invite).status == 400, invite
+
+
+def test_faults_in_what_is_not_read_here_are_no_reason_to_refuse_a_call():
+    """RFC 3261 section 16.3."""
+    with Stirrup() as stirrup, stirrup.client() as client, stirrup.client(tcp=True) as tcp:
+        for headers in (["Via: SIP/1.0/UDP h.example"], ["Content-Type: ;"], ["Require: ,;"], ["Record-Route: <sip:a"],
+                        ["Max-Forwards: many"], ["Session-Expires: never"]):
+            assert client.ask(client.request(headers=headers)).has("Identity"), headers
+            assert tcp.ask(tcp.request(headers=headers)).has("Identity"), headers
+        assert client.ask(client.request(from_=f"J\u00f6rg (home) <sip:{OWN}@example.net>;tag=1")).has("Identity")
+
+
 def test_crlf_before_a_request_over_tcp_is_ignored():
     """RFC 3261 section 7.5; RFC 5626 section 3.5.1: a keep-alive may stand right before a request."""
     with Stirrup() as stirrup:

@@ -6,9 +6,6 @@
 
 #include <cmocka.h>
 
-#include <sofia-sip/msg.h>
-#include <sofia-sip/sip.h>
-
 #include "../../src/sip/forward.h"
 #include "made-worker.h"
 #include "stirrup/base64url.h"
@@ -72,6 +69,9 @@ static const char *request_of(const char *method, unsigned max_forwards, const c
 	return text;
 }
 
+static struct sip_head head;
+static struct sip_basics basics;
+
 /* The INVITE goes on, by the listener that it came by. */
 static void forward_call(void)
 {
@@ -84,14 +84,11 @@ static void forward_call(void)
 	};
 
 	call.decision.customer = -1;
-	call.message = sip_message_parse(span_of(request_of("INVITE", 70, "", "")));
-	assert_non_null(call.message);
+	assert_true(sip_head_read(&head, span_of(request_of("INVITE", 70, "", ""))) && (call.head = sip_head_copy(&head)) != NULL &&
+		sip_basics_read(&call.basics, call.head));
 	forward_invite(&worker, &call, &outcome);
 	assert_int_equal(to_hops.count, 1);
 }
-
-static struct sip_head head;
-static struct sip_basics basics;
 
 static struct transit transit_of(const char *text)
 {
@@ -229,17 +226,13 @@ static void come_from_callee(void)
 /* To what went on; more: further lines. */
 static void respond(const char *request, unsigned status, const char *more)
 {
-	static char answer[SENT_BYTES], text[SENT_BYTES];
-	const char *end_of_line;
-	size_t length, line;
+	static struct answer answer;
+	struct span bytes;
 
 	assert_true(sip_head_read(&head, span_of(request)));
-	length = sip_basics_answer(answer, sizeof answer, &head, status, "Phrase", "callee");
-	assert_true(length > 0);
-	end_of_line = memchr(answer, '\n', length);
-	line = (size_t)(end_of_line + 1 - answer);
-	snprintf(text, sizeof text, "%.*s%s%.*s", (int)line, answer, more, (int)(length - line), answer + line);
-	assert_true(sip_head_read(&head, span_of(text)) && sip_basics_read(&basics, &head));
+	answer_begin(&answer, status, "Phrase", &head, "callee");
+	writer_text(&answer.writer, more);
+	assert_true(answer_end(&answer, &bytes) && sip_head_read(&head, bytes) && sip_basics_read(&basics, &head));
 	come_from_callee();
 	net_set_port(&arrival.source, 5060);
 	forward_response(&worker, &head, &basics);
@@ -418,7 +411,7 @@ static void a_via_line_may_be_long(void **state)
 		"Content-Length: 0\r\n\r\n",
 		vias, seal);
 	come_from_callee();
-	assert_true(transit_take(&worker, span_of(text), NULL));
+	service_on_datagram(span_of(text), &worker);
 	assert_int_equal(to_hops.count, 2);
 	assert_non_null(strstr(last(&to_hops), ";branch=z9hG4bKcallee;received="));
 	assert_non_null(strstr(last(&to_hops), vias));
@@ -443,7 +436,7 @@ static void a_strict_router_is_treated_as_a_loose_one(void **state)
 		"Content-Length: 0\r\n\r\n",
 		seal);
 	come_from_callee();
-	assert_true(transit_take(&worker, span_of(text), NULL));
+	service_on_datagram(span_of(text), &worker);
 	assert_int_equal(to_hops.count, 2);
 	assert_memory_equal(last(&to_hops), "BYE sip:+12155551212@192.0.2.1:5070 SIP/2.0\r\n", 44);
 	line_with(last(&to_hops), "Route: <sip:192.0.2.1:5080>\r\n");
@@ -472,7 +465,7 @@ static void a_route_that_cannot_be_read_leads_nowhere(void **state)
 				     "To: <sip:+12155551212@x>;tag=caller\r\nCall-ID: call-1\r\nCSeq: 1 BYE\r\n\r\n");
 		assert_true(writer_end(&writer));
 		come_from_callee();
-		assert_true(transit_take(&worker, span_of(text), NULL));
+		service_on_datagram(span_of(text), &worker);
 		assert_int_equal(to_hops.count, 1);
 		assert_int_equal(to_senders.count, i + 1);
 		assert_memory_equal(last(&to_senders), "SIP/2.0 481 ", 12);

@@ -144,17 +144,14 @@ static bool deliver(struct span bytes)
 static struct span response_to(const struct sent *to, unsigned status, const char *tag, const char *more)
 {
 	static struct sip_head head;
-	static char out[SENT_BYTES], answer[SENT_BYTES];
-	const char *end_of_line;
-	size_t length, line;
+	static struct answer answer;
+	struct span bytes;
 
 	assert_true(sip_head_read(&head, (struct span){ to->bytes, to->length }));
-	length = sip_basics_answer(answer, sizeof answer, &head, status, "Phrase", tag);
-	assert_true(length > 0);
-	end_of_line = memchr(answer, '\n', length);
-	line = (size_t)(end_of_line + 1 - answer);
-	snprintf(out, sizeof out, "%.*s%s%.*s", (int)line, answer, more, (int)(length - line), answer + line);
-	return span_of(out);
+	answer_begin(&answer, status, "Phrase", &head, tag);
+	writer_text(&answer.writer, more);
+	assert_true(answer_end(&answer, &bytes));
+	return bytes;
 }
 
 static void respond(const struct sent *to, unsigned status, const char *tag)

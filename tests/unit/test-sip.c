@@ -12,7 +12,6 @@
 #include "stirrup/call_digest.h"
 #include "stirrup/contact.h"
 #include "stirrup/raw_answer.h"
-#include "stirrup/via.h"
 
 /* --- call_digest --- */
 
@@ -352,39 +351,24 @@ static void raw_answer_stands_any_truncation(void **state)
 	}
 }
 
-/* --- via --- */
-
-static void via_is_told_where_the_request_came_from(void **state)
+static void what_cannot_be_read_is_refused_by_its_version(void **state)
 {
 	static const struct {
-		const char *behaviour, *line, *marked;
+		const char *request, *status_line;
 	} cases[] = {
-		{ "received always", "Via: SIP/2.0/UDP a;branch=z9hG4bK1\r\n",
-			"Via: SIP/2.0/UDP a;branch=z9hG4bK1;received=192.0.2.9\r\n" },
-		{ "rport where it is asked for", "Via: SIP/2.0/UDP a;rport;branch=z9hG4bK1\r\n",
-			"Via: SIP/2.0/UDP a;rport=40000;branch=z9hG4bK1;received=192.0.2.9\r\n" },
-		{ "rport at the end, another case, compact name", "v: SIP/2.0/UDP a:5070 ; RPORT\r\n",
-			"v: SIP/2.0/UDP a:5070 ; RPORT=40000;received=192.0.2.9\r\n" },
-		{ "folded", "Via: SIP/2.0/UDP a\r\n ;rport\r\n ;branch=1\r\n",
-			"Via: SIP/2.0/UDP a\r\n ;rport=40000\r\n ;branch=1;received=192.0.2.9\r\n" },
-		{ "a name that only begins so", "Via: SIP/2.0/UDP a;rports;branch=1\r\n",
-			"Via: SIP/2.0/UDP a;rports;branch=1;received=192.0.2.9\r\n" },
-		{ "a list is for the parser", "Via: SIP/2.0/UDP a;branch=1, SIP/2.0/UDP b\r\n", NULL },
-		{ "a received of its own, too", "Via: SIP/2.0/UDP a;received=198.51.100.1\r\n", NULL },
-		{ "and an rport that has a value", "Via: SIP/2.0/UDP a;rport=5\r\n", NULL },
-		{ "and a quoted string", "Via: SIP/2.0/UDP a;x=\";rport\"\r\n", NULL },
+		{ "INVITE sip:c@d SIP/3.0\r\n\r\n", "SIP/2.0 505 Version Not Supported" },
+		{ "INVITE sip:c@d sip/2.00\nX", "SIP/2.0 505 Version Not Supported" },
+		{ "INVITE sip:c@d  SIP/1.0 \r\n", "SIP/2.0 505 Version Not Supported" },
+		{ "INVITE sip:c@d SIP/2.0\r\n\r\n", "SIP/2.0 400 Bad Request" },
+		{ "INVITE sip:c@d SIP/2.0x\r\n\r\n", "SIP/2.0 400 Bad Request" },
+		{ "INVITE sip:c@d SIP/", "SIP/2.0 400 Bad Request" },
+		{ "GET / HTTP/1.1\r\n\r\n", "SIP/2.0 400 Bad Request" },
+		{ "SIP/3.0", "SIP/2.0 505 Version Not Supported" },
+		{ "", "SIP/2.0 400 Bad Request" },
 	};
 
-	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-		char out[256];
-		size_t length = via_with_source(out, sizeof out, span_of(cases[i].line), "192.0.2.9", 40000);
-		struct span made = { out, length };
-
-		if (cases[i].marked == NULL ? length != 0 : !span_is(made, cases[i].marked))
-			fail_msg("%s: %.*s", cases[i].behaviour, (int)length, out);
-		for (size_t size = 0; size < length; size++)
-			assert_int_equal(via_with_source(out, size, span_of(cases[i].line), "192.0.2.9", 40000), 0);
-	}
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+		assert_string_equal(raw_answer_refusal(span_of(cases[i].request)), cases[i].status_line);
 }
 
 int main(void)
@@ -401,7 +385,7 @@ int main(void)
 		cmocka_unit_test(contact_never_overruns),
 		cmocka_unit_test(raw_answer_copies_what_an_answer_needs),
 		cmocka_unit_test(raw_answer_stands_any_truncation),
-		cmocka_unit_test(via_is_told_where_the_request_came_from),
+		cmocka_unit_test(what_cannot_be_read_is_refused_by_its_version),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
