@@ -20,7 +20,7 @@ struct answer {
 void answer_begin(struct answer *answer, unsigned status, const char *phrase, const struct sip_head *request,
 	const char *to_tag);
 
-/* A further header field. The value must not hold a line break; one that does is left out and spoils the answer. */
+/* A further header field. A value with a line break that is no fold is left out and spoils the answer. */
 void answer_header(struct answer *answer, const char *name, struct span value);
 
 /* Content-Length and the empty line. *bytes is then what to send, borrowed; false when something did not fit. */

@@ -43,7 +43,7 @@ void answer_header(struct answer *answer, const char *name, struct span value)
 {
 	struct writer *writer = &answer->writer;
 
-	if (memchr(value.at, '\r', value.length) != NULL || memchr(value.at, '\n', value.length) != NULL) {
+	if (!sip_is_one_line(value)) {
 		writer->full = true;
 		return;
 	}

@@ -49,26 +49,11 @@ void sip_edit_drop_all(struct sip_edit *edit, enum header_kind kind)
 		sip_edit_drop(edit, i);
 }
 
-/* Whether each line break inside is a fold (RFC 3261 section 7.3.1): whatever else begins a line of its own there, or ends
- * the head. */
-static bool stays_one_line(struct span value)
-{
-	for (size_t i = 0; i < value.length; i++) {
-		if (value.at[i] != '\r' && value.at[i] != '\n')
-			continue;
-		if (value.at[i] == '\r' && (++i == value.length || value.at[i] != '\n'))
-			return false;
-		if (i + 1 == value.length || (value.at[i + 1] != ' ' && value.at[i + 1] != '\t'))
-			return false;
-	}
-	return true;
-}
-
 static struct span put_line(struct sip_edit *edit, struct writer *writer, struct span name, struct span value)
 {
 	const char *start = writer->at;
 
-	if (!stays_one_line(value))
+	if (!sip_is_one_line(value))
 		edit->refused = true;
 	writer_span(writer, name);
 	writer_text(writer, ": ");

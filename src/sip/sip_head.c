@@ -342,6 +342,19 @@ bool sip_cseq(struct span value, uint32_t *number, struct span *method)
 	return true;
 }
 
+bool sip_is_one_line(struct span value)
+{
+	for (size_t i = 0; i < value.length; i++) {
+		if (value.at[i] != '\r' && value.at[i] != '\n')
+			continue;
+		if (value.at[i] == '\r' && (++i == value.length || value.at[i] != '\n'))
+			return false;
+		if (i + 1 == value.length || (value.at[i + 1] != ' ' && value.at[i + 1] != '\t'))
+			return false;
+	}
+	return true;
+}
+
 struct span sip_line_value(struct span line)
 {
 	const char *colon = line.length == 0 ? NULL : memchr(line.at, ':', line.length);

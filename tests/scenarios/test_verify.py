@@ -684,6 +684,13 @@ def test_verstat_on_the_number_of_from_and_without_attestation_headers():
         assert not answer.has("Attestation-Info") and not answer.has("Origination-Id")
 
 
+def test_a_folded_asserted_identity_comes_back_folded():
+    with Inbound() as inbound:
+        answer = inbound.call(inbound.identity(), headers=[f"P-Asserted-Identity: <tel:{OWN}>,\r\n <tel:{OTHER}>"])
+        assert answer.status == 302
+        assert f"\r\nP-Asserted-Identity: <tel:{OWN};verstat={PASSED}>,\r\n <tel:{OTHER}>\r\n".encode() in answer.raw, answer.raw
+
+
 def test_only_an_asserted_number_that_equals_the_verified_one_is_stamped():
     with Inbound() as inbound:
         answer = inbound.call(inbound.identity(), headers=[f'P-Asserted-Identity: "A, B" <tel:{OWN}>, <tel:{OTHER}>'])

@@ -89,14 +89,21 @@ static void what_does_not_fit_is_no_answer(void **state)
 	assert_false(answer_end(&answer, &bytes));
 }
 
-static void a_line_break_in_a_value_spoils_the_answer(void **state)
+static void a_line_break_that_is_no_fold_spoils_the_answer(void **state)
 {
+	static const char *const values[] = { "a\r\nY: b", "a\nY: b", "a\r b", "a\r\n", "\r\n\r\n b" };
 	struct span bytes;
 
 	read_request(VIA FROM "To: <sip:c@d>\r\n" CALL_ID CSEQ);
+	for (size_t i = 0; i < COUNT(values); i++) {
+		answer_begin(&answer, 200, "OK", &head, "ours");
+		answer_header(&answer, "X", span_of(values[i]));
+		assert_false(answer_end(&answer, &bytes));
+	}
 	answer_begin(&answer, 200, "OK", &head, "ours");
-	answer_header(&answer, "X", span_of("a\r\nY: b"));
-	assert_false(answer_end(&answer, &bytes));
+	answer_header(&answer, "X", span_of("a\r\n b\n\tc"));
+	assert_answer("SIP/2.0 200 OK\r\n" VIA FROM "To: <sip:c@d>;tag=ours\r\n" CALL_ID CSEQ
+		      "X: a\r\n b\n\tc\r\nContent-Length: 0\r\n\r\n");
 }
 
 int main(void)
@@ -105,7 +112,7 @@ int main(void)
 		cmocka_unit_test(an_answer_repeats_the_lines_as_they_came),
 		cmocka_unit_test(a_tag_is_added_where_there_is_none),
 		cmocka_unit_test(what_does_not_fit_is_no_answer),
-		cmocka_unit_test(a_line_break_in_a_value_spoils_the_answer),
+		cmocka_unit_test(a_line_break_that_is_no_fold_spoils_the_answer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
