@@ -141,20 +141,25 @@ static void edit_response(struct worker *worker, struct relay *relay, const stru
 	}
 }
 
-/* Passes the response on; keeps it where it may have to be repeated. */
-static void pass_response(struct worker *worker, struct relay *relay, const struct sip_head *response,
-	const struct sip_basics *basics)
+/* False: it fits into no message of the caller's transport. */
+static bool make_response(struct worker *worker, struct relay *relay, const struct sip_head *response,
+	const struct sip_basics *basics, struct span *message)
 {
-	struct span message;
+	if (relay->kind == RELAY_FAREWELL)
+		return true;
+	edit_response(worker, relay, response, basics);
+	if (sip_edit_write(&edit, made, sizeof made, message) && !(is_unreliable(relay) && message->length > DATAGRAM_BYTES_MAX))
+		return true;
+	log_warning("a response of status %u does not fit into a message", response->status);
+	return false;
+}
 
+/* Keeps it where it may have to be repeated. */
+static void pass_response(struct worker *worker, struct relay *relay, unsigned status, struct span message)
+{
 	if (relay->kind == RELAY_FAREWELL)
 		return;
-	edit_response(worker, relay, response, basics);
-	if (!sip_edit_write(&edit, made, sizeof made, &message)) {
-		log_warning("a response of status %u does not fit into a message", response->status);
-		return;
-	}
-	if (!relay->is_invite || response->status < 200 || response->status >= 300) {
+	if (!relay->is_invite || status < 200 || status >= 300) {
 		relay_keep_answer(relay, message);
 		relay_weigh(worker->relays, relay);
 	}
@@ -465,6 +470,8 @@ static void watch_left(struct worker *worker, struct relay *relay, unsigned atte
 static void take_provisional(struct worker *worker, struct relay *relay, const struct sip_head *response,
 	const struct sip_basics *basics)
 {
+	struct span message;
+
 	if (relay->state != RELAY_CALLING && relay->state != RELAY_PROCEEDING)
 		return;
 	relay->state = RELAY_PROCEEDING;
@@ -478,9 +485,9 @@ static void take_provisional(struct worker *worker, struct relay *relay, const s
 	}
 	if (relay->cancel_wanted && !relay->cancel_sent)
 		send_cancel(worker, relay);
-	if (response->status <= 100)
+	if (response->status <= 100 || !make_response(worker, relay, response, basics, &message))
 		return;
-	pass_response(worker, relay, response, basics);
+	pass_response(worker, relay, response->status, message);
 	watch(worker, relay, response);
 }
 
@@ -492,10 +499,21 @@ static void go_back(struct worker *worker, struct relay *relay, unsigned attempt
 	turn_to(relay, attempt);
 }
 
+/* Nobody can be told of it (RFC 3261 section 21.5.3). */
+static void refuse_success(struct worker *worker, struct relay *relay, const struct sip_head *response,
+	const struct sip_basics *basics)
+{
+	if (relay->kind == RELAY_B2BUA)
+		b2bua_hang_up(worker, relay, response, basics);
+	if (relay->state == RELAY_CALLING || relay->state == RELAY_PROCEEDING)
+		finish_locally(worker, relay, 502, "Bad Gateway");
+}
+
 static void take_success(struct worker *worker, struct relay *relay, unsigned attempt, const struct sip_head *response,
 	const struct sip_basics *basics)
 {
 	bool open = relay->state == RELAY_CALLING || relay->state == RELAY_PROCEEDING;
+	struct span message;
 
 	if (!relay->is_invite && relay->state == RELAY_OVER)
 		return;
@@ -506,7 +524,11 @@ static void take_success(struct worker *worker, struct relay *relay, unsigned at
 	}
 	if (open && attempt != relay->attempt)
 		go_back(worker, relay, attempt);
-	pass_response(worker, relay, response, basics);
+	if (!make_response(worker, relay, response, basics, &message)) {
+		refuse_success(worker, relay, response, basics);
+		return;
+	}
+	pass_response(worker, relay, response->status, message);
 	watch(worker, relay, response);
 	if (!open)
 		return;
@@ -523,6 +545,7 @@ static void take_failure(struct worker *worker, struct relay *relay, const struc
 	const struct sip_basics *basics)
 {
 	bool open = relay->state == RELAY_CALLING || relay->state == RELAY_PROCEEDING;
+	struct span message;
 
 	if (relay->is_invite)
 		acknowledge(worker, relay, basics);
@@ -538,8 +561,12 @@ static void take_failure(struct worker *worker, struct relay *relay, const struc
 	}
 	if (response->status == 503)
 		blame(worker, relay, HOP_UNAVAILABLE);
+	if (!make_response(worker, relay, response, basics, &message)) {
+		finish_locally(worker, relay, 502, "Bad Gateway");
+		return;
+	}
 	watch(worker, relay, response);
-	pass_response(worker, relay, response, basics);
+	pass_response(worker, relay, response->status, message);
 	settle(worker, relay, relay->is_invite ? RELAY_FAILED : RELAY_OVER);
 }
 

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "../../src/sip/dialogs.h"
+#include "../../src/sip/outgoing.h"
 #include "made-worker.h"
 #include "stirrup/log.h"
 
@@ -29,6 +30,7 @@ static struct sip_head request;
 static struct sip_basics request_basics;
 static struct call_digest digest;
 static bool by_connection;
+static const char *more_vias;    /* whole lines */
 static struct dialog_key within; /* the call of a request within one */
 
 static const struct sip_head no_reasons;
@@ -49,6 +51,7 @@ static const char *request_of(const char *method, size_t body_length)
 	int length = snprintf(request_text, sizeof request_text,
 		"%s sip:+12155550100@127.0.0.1:5060 SIP/2.0\r\n"
 		"Via: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKcaller;received=192.0.2.1\r\n"
+		"%s"
 		"Max-Forwards: 69\r\n"
 		"From: \"A\" <sip:+12155551212@192.0.2.1>;tag=caller\r\n"
 		"To: <sip:+12155550100@127.0.0.1>\r\n"
@@ -57,7 +60,7 @@ static const char *request_of(const char *method, size_t body_length)
 		"Contact: <sip:a@192.0.2.1>\r\n"
 		"Route: <sip:198.51.100.9;lr>\r\n"
 		"Content-Length: %zu\r\n\r\n",
-		method, method, body_length);
+		method, more_vias, method, body_length);
 
 	memset(request_text + length, 'x', body_length);
 	request_text[(size_t)length + body_length] = '\0';
@@ -233,6 +236,7 @@ static int set_up(void **state)
 	worker.relays = relays_new(CAPACITY);
 	digest = (struct call_digest){ { ++nth } };
 	by_connection = false;
+	more_vias = "";
 	memset(refuses, 0, sizeof refuses);
 	failed = refused = answered = without_tcp = 0;
 	is_connected = false;
@@ -1189,6 +1193,56 @@ static void what_is_said_holds_however_long_it_is(void **state)
 
 /* --- Two legs --- */
 
+/* As long as a message can be, so that the Vias of the caller's side make it more than a datagram takes. */
+static void deliver_long(const struct sent *to, unsigned status)
+{
+	static char more[DATAGRAM_BYTES_MAX];
+	const size_t length = sizeof more - 400;
+
+	memset(more, 'x', length);
+	memcpy(more, "X: ", 3);
+	memcpy(more + length - 2, "\r\n", 3);
+	assert_true(deliver(response_to(to, status, "hop", more)));
+}
+
+static void what_is_too_long_for_the_caller_is_not_silence(void **state)
+{
+	static const unsigned statuses[] = { 486, 200 };
+	struct hop hop = hop_at(5081, TRANSPORT_UDP, true);
+	char vias[1024];
+
+	snprintf(vias, sizeof vias, "Via: SIP/2.0/UDP 192.0.2.2;branch=z9hG4bK%0500d\r\n", 0);
+	more_vias = vias;
+	for (size_t i = 0; i < COUNT(statuses); i++) {
+		size_t invite = to_hops.count, finals = recorded.count;
+
+		digest.bytes[1] = (uint8_t)i;
+		assert_true(begin(RELAY_B2BUA, "INVITE", 0, &hop, 1));
+		deliver_long(&to_hops.items[invite], 183);
+		assert_starts(last_to_caller(), "SIP/2.0 100 ");
+		respond(&to_hops.items[invite], 180, "hop");
+		assert_starts(last_to_caller(), "SIP/2.0 180 ");
+		deliver_long(&to_hops.items[invite], statuses[i]);
+		assert_starts(last_to_caller(), "SIP/2.0 502 Bad Gateway\r\n");
+		assert_int_equal(recorded.count, finals + 1);
+		assert_int_equal(recorded.status, 502);
+		assert_true(relay_acknowledge(&worker, &digest));
+	}
+	/* It is the hop's refusal that is acknowledged. */
+	assert_int_equal(count_of(&to_hops, "ACK "), 1);
+}
+
+static void over_a_connection_it_passes(void **state)
+{
+	struct hop hop = hop_at(5081, TRANSPORT_UDP, true);
+
+	by_connection = true;
+	assert_true(begin(RELAY_B2BUA, "INVITE", 0, &hop, 1));
+	deliver_long(&to_hops.items[0], 486);
+	assert_starts(last_to_caller(), "SIP/2.0 486 ");
+	assert_int_equal(recorded.status, 486);
+}
+
 static void merged_requests_are_told(void **state)
 {
 	struct hop hop = hop_at(5081, TRANSPORT_UDP, true);
@@ -1594,6 +1648,8 @@ int main(void)
 		TEST(who_takes_the_connection_and_says_nothing_gets_his_time),
 		TEST(a_long_request_that_is_cancelled_is_not_sent_by_udp),
 		TEST(what_is_said_holds_however_long_it_is),
+		TEST(what_is_too_long_for_the_caller_is_not_silence),
+		TEST(over_a_connection_it_passes),
 		TEST(merged_requests_are_told),
 		TEST(nothing_of_the_far_leg_is_seen),
 		TEST(a_2xx_confirms_what_has_changed_while_it_rang),
