@@ -14,13 +14,6 @@
 /* One message is in the making at a time. */
 static struct sip_edit edit;
 
-static void refuse(struct worker *worker, struct call *call, unsigned status, enum verdict verdict, const char *rule)
-{
-	struct call_outcome outcome = { .result = "rejected", .verdict = verdict, .rule = rule, .status = status };
-
-	redirect_answer(worker, call, &outcome);
-}
-
 /* One that has the far leg's messages come to this worker, too. */
 static void new_call_id(struct worker *worker, const struct call *call, char call_id[SEAL_CALL_ID_SIZE])
 {
@@ -83,37 +76,25 @@ void b2bua_invite(struct worker *worker, struct call *call, const struct call_ou
 	};
 
 	if (contact.length > 0 && !name_addr_next(&contact, &address)) {
-		refuse(worker, call, 400, VERDICT_MALFORMED_REQUEST, "its Contact cannot be read");
+		call_refuse(worker, call, 400, VERDICT_MALFORMED_REQUEST, "its Contact cannot be read");
 		return;
 	}
-	if (basics->max_forwards == 0 || is_loop(worker, call)) {
-		refuse(worker, call, basics->max_forwards == 0 ? 483 : 482, VERDICT_LOOP,
-			basics->max_forwards == 0 ? "Max-Forwards is used up" : "it has been here before");
+	if (is_loop(worker, call)) {
+		call_refuse(worker, call, 482, VERDICT_LOOP, "it has been here before");
 		return;
 	}
 	plan.hop_count = outgoing_hops(worker, call->generation, call->peer, outcome->hop, basics->call_id, hops);
 	if (plan.hop_count == 0) {
-		refuse(worker, call, 503, VERDICT_NO_NEXT_HOP, "no next hop has an address");
+		call_refuse(worker, call, 503, VERDICT_NO_NEXT_HOP, "no next hop has an address");
 		return;
 	}
 	if (call->peer->call_id == CALL_ID_NEW)
 		new_call_id(worker, call, call_id);
 	plan.far_call_id = span_of(call_id);
 	edit_invite(worker, call, outcome, plan.far_call_id);
-	memcpy(&plan.record, call->digest.bytes, sizeof plan.record);
-	switch (relay_begin(worker, &plan)) {
-	case RELAY_BEGUN:
-		call_record_pending(worker, call, outcome, plan.record);
-		if (plan.far_call_id.length > 0)
-			dialogs_pair(worker->dialogs, basics->call_id, plan.far_call_id);
-		call->path.connection = NULL;
-		call_release(call);
-		break;
-	case RELAY_NO_ROOM:
-		refuse(worker, call, 503, VERDICT_RELAY_BUSY, "too many requests are in progress");
-		break;
-	case RELAY_TOO_LARGE:
-		refuse(worker, call, 513, VERDICT_TOO_LARGE, "signed or verified, it does not fit into a message");
-		break;
-	}
+	if (!relay_begin_call(worker, call, outcome, &plan))
+		return;
+	if (plan.far_call_id.length > 0)
+		dialogs_pair(worker->dialogs, basics->call_id, plan.far_call_id);
+	call_release(call);
 }

@@ -12,8 +12,6 @@
 #include "stirrup/verstat.h"
 #include "watch.h"
 
-#define REQUEST_URI_MAX 1984 /* with another host and port it fits into 2,048 */
-
 /* One message is in the making at a time. */
 static struct sip_edit edit;
 static char made[MESSAGE_BYTES_MAX];
@@ -47,13 +45,6 @@ static void fill_seal(struct seal_via *fields, const struct call *call, const st
 	fields->flags |= outcome->stamps->flags;
 	for (size_t i = 0; i < outcome->stamps->reason_count && i < SEAL_VERDICTS_MAX; i++)
 		fields->verdicts[i] = outcome->stamps->verdicts[i];
-}
-
-static void refuse(struct worker *worker, struct call *call, unsigned status, enum verdict verdict, const char *rule)
-{
-	struct call_outcome outcome = { .result = "rejected", .verdict = verdict, .rule = rule, .status = status };
-
-	redirect_answer(worker, call, &outcome);
 }
 
 /* A Request-URI that names us cannot be meant to reach the next hop as it is; nor can a verstat in it, which nobody found
@@ -165,7 +156,7 @@ static void send_invite(struct worker *worker, struct call *call, const struct c
 	if (uri[0] != '\0')
 		sip_edit_request_uri(&edit, span_of(uri));
 	if (!sip_edit_write(&edit, made, DATAGRAM_BYTES_MAX, &message)) {
-		refuse(worker, call, 513, VERDICT_TOO_LARGE, "signed or verified, it does not fit into a message");
+		call_refuse(worker, call, 513, VERDICT_TOO_LARGE, "signed or verified, it does not fit into a message");
 		return;
 	}
 	call_record_pending(worker, call, outcome, own_via_record(span_of(branch)));
@@ -202,20 +193,8 @@ static void forward_stateful(struct worker *worker, struct call *call, const str
 	write_route_seal(worker, &fields, call, outcome, params);
 	plan.flags = fields.flags;
 	plan.customer = fields.customer;
-	memcpy(&plan.record, call->digest.bytes, sizeof plan.record);
-	switch (relay_begin(worker, &plan)) {
-	case RELAY_BEGUN:
-		call_record_pending(worker, call, outcome, plan.record);
-		call->path.connection = NULL;
+	if (relay_begin_call(worker, call, outcome, &plan))
 		call_release(call);
-		break;
-	case RELAY_NO_ROOM:
-		refuse(worker, call, 503, VERDICT_RELAY_BUSY, "too many requests are in progress");
-		break;
-	case RELAY_TOO_LARGE:
-		refuse(worker, call, 513, VERDICT_TOO_LARGE, "signed or verified, it does not fit into a message");
-		break;
-	}
 }
 
 void forward_invite(struct worker *worker, struct call *call, const struct call_outcome *outcome)
@@ -225,22 +204,14 @@ void forward_invite(struct worker *worker, struct call *call, const struct call_
 	struct hop hops[HOPS_CHOSEN_MAX];
 	size_t hop_count;
 
-	if (call->head->request_uri.length > REQUEST_URI_MAX) {
-		refuse(worker, call, 414, VERDICT_TOO_LARGE, "its Request-URI is too long");
-		return;
-	}
 	forward_seal_request(&sealed, call->head, basics);
-	if (basics->max_forwards == 0) {
-		refuse(worker, call, 483, VERDICT_LOOP, "Max-Forwards is used up");
-		return;
-	}
 	if (own_via_is_loop(worker, call->head, &sealed)) {
-		refuse(worker, call, 482, VERDICT_LOOP, "it has been here before");
+		call_refuse(worker, call, 482, VERDICT_LOOP, "it has been here before");
 		return;
 	}
 	hop_count = outgoing_hops(worker, call->generation, call->peer, outcome->hop, basics->call_id, hops);
 	if (hop_count == 0) {
-		refuse(worker, call, 503, VERDICT_NO_NEXT_HOP, "no next hop has an address");
+		call_refuse(worker, call, 503, VERDICT_NO_NEXT_HOP, "no next hop has an address");
 		return;
 	}
 	sip_edit_begin(&edit, call->head);

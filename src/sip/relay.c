@@ -403,6 +403,24 @@ enum relay_begun relay_begin(struct worker *worker, const struct relay_plan *pla
 	return RELAY_BEGUN;
 }
 
+bool relay_begin_call(struct worker *worker, struct call *call, const struct call_outcome *outcome, struct relay_plan *plan)
+{
+	memcpy(&plan->record, call->digest.bytes, sizeof plan->record);
+	switch (relay_begin(worker, plan)) {
+	case RELAY_BEGUN:
+		call_record_pending(worker, call, outcome, plan->record);
+		call->path.connection = NULL;
+		return true;
+	case RELAY_NO_ROOM:
+		call_refuse(worker, call, 503, VERDICT_RELAY_BUSY, "too many requests are in progress");
+		break;
+	case RELAY_TOO_LARGE:
+		call_refuse(worker, call, 513, VERDICT_TOO_LARGE, "signed or verified, it does not fit into a message");
+		break;
+	}
+	return false;
+}
+
 /* --- Responses --- */
 
 static void acknowledge(struct worker *worker, struct relay *relay, const struct sip_basics *basics)

@@ -65,6 +65,9 @@ enum relay_begun {
 };
 /* Sends the request to its first hop. */
 enum relay_begun relay_begin(struct worker *worker, const struct relay_plan *plan);
+/* The same of an INVITE that begins a call, with a record of its own. False: it was refused, and all that *call owns is gone; else
+ * its way back is. */
+bool relay_begin_call(struct worker *worker, struct call *call, const struct call_outcome *outcome, struct relay_plan *plan);
 
 /* Whether a branch is one of relay_begin()'s, of this worker's or any other's. */
 bool relay_owns(struct span branch);

@@ -26,14 +26,14 @@ static void answer_now(struct worker *worker, const struct transit *request, uns
 		reply_path_send(&request->path, bytes);
 }
 
-/* What cannot be read: to where it came from. */
+/* What cannot be read: to where it came from, unless another worker has answered it. */
 static void refuse(struct worker *worker, struct span bytes, msg_t *message)
 {
 	static char answer[4096];
 	size_t length = raw_answer(answer, sizeof answer, bytes, raw_answer_refusal(bytes));
 	struct reply_path path;
 
-	if (length == 0)
+	if (length == 0 || sockets_arrival()->told)
 		return;
 	reply_path_open(&path, worker->agent, message, NULL, sockets_arrival());
 	reply_path_send(&path, (struct span){ answer, length });

@@ -96,8 +96,10 @@ struct call_outcome {
 void call_conclude(struct worker *worker, struct call *call, const struct call_outcome *outcome);
 /* Ends a waiting call with 487. */
 void call_cancel(struct worker *worker, struct call *waiting);
+/* Of a call that cannot be sent on, whatever was decided. Takes everything that *call owns. */
+void call_refuse(struct worker *worker, struct call *call, unsigned status, enum verdict verdict, const char *rule);
 
-/* --- forward.c, b2bua.c: an INVITE that goes on. Take everything that *call owns. --- */
+/* --- forward.c, b2bua.c: an INVITE that goes on, with Max-Forwards left. Take everything that *call owns. --- */
 void forward_invite(struct worker *worker, struct call *call, const struct call_outcome *outcome);
 void b2bua_invite(struct worker *worker, struct call *call, const struct call_outcome *outcome);
 

@@ -464,23 +464,6 @@ async def what_is_not_for_a_proxy_like_us_to_refuse_passes():
 
 
 @in_mode("forward")
-async def a_request_uri_that_is_too_long_to_be_written_anew_is_414():
-    """One that names us, or has a verstat, must not go on as it is."""
-    async with World("forward") as world:
-        for length, status in ((1984, 486), (1985, 414), (60000, 414)):
-            uri = f"sip:{DEST};verstat=x;y=@127.0.0.1:{world.port}"
-            call = world.caller.invite(uri.replace("y=", "y=" + "z" * (length - len(uri))))
-            if status == 486:
-                incoming = await world.callee.incoming()
-                assert Uri(incoming.request.uri).port == world.callee.port and "verstat" not in incoming.request.uri
-                incoming.respond(486)
-            response = await call.expect(status)
-            assert response.phrase == ("Busy Here" if status == 486 else "Request-URI Too Long"), response
-            world.record(call.request.call_id, final_status=status)
-        await world.callee.silence(0.1)
-
-
-@in_mode("forward")
 async def what_grows_out_of_a_datagram_is_513():
     """65,507 octets."""
     kind = ["Content-Type: application/octet-stream"]

@@ -1375,6 +1375,23 @@ async def a_long_invite_that_came_by_tcp_leaves_by_it_where_the_hop_takes_it(mod
             await near.end(far)
 
 
+@scenario(modes=STIRRUP_MODES, services=("sign",))
+async def a_request_uri_that_is_too_long_to_be_written_anew_is_414(mode, service):
+    """One that names us, or has a verstat, must not go on as it is."""
+    async with World(mode, service) as world:
+        for length, status in ((1984, 486), (1985, 414), (60000, 414)):
+            uri = f"sip:{DEST};verstat=x;y=@127.0.0.1:{world.port}"
+            call = world.caller.invite(uri.replace("y=", "y=" + "z" * (length - len(uri))))
+            if status == 486:
+                incoming = await world.callee.incoming()
+                assert Uri(incoming.request.uri).port == world.callee.port and "verstat" not in incoming.request.uri
+                incoming.respond(486)
+            response = await call.expect(status)
+            assert response.phrase == ("Busy Here" if status == 486 else "Request-URI Too Long"), response
+            world.record(call.request.call_id, final_status=status)
+        await world.callee.silence(0.1)
+
+
 @scenario(modes=STIRRUP_MODES)
 async def bad_responses_touch_no_other_call(mode, service):
     async with World(mode, service, tolerant=True) as world:
