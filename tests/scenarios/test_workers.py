@@ -85,7 +85,7 @@ def all_answered(port, calls):
     for _ in range(calls):
         with Client(port) as client:
             client.send(client.request())
-            answer = client.receive(1.0)
+            answer = client.receive(4.0)
             if answer is None or not answer.has("Identity"):
                 return False
     return True
