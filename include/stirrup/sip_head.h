@@ -74,8 +74,8 @@ struct span sip_head_value(const struct sip_head *head, enum header_kind kind);
 /* The value of a whole line. */
 struct span sip_line_value(struct span line);
 
-/* Whether each line break inside of a value is a fold (RFC 3261 section 7.3.1): whatever else begins a line of its own there, or
- * ends the head. */
+/* Whether each line break inside of a value is a fold (RFC 3261 section 7.3.1), and there is no NUL: whatever else begins a line
+ * of its own there, or ends the head, for us or for some. */
 bool sip_is_one_line(struct span value);
 
 /* token of RFC 3261 section 25.1: what methods and the names of header fields are. */

@@ -344,6 +344,8 @@ bool sip_cseq(struct span value, uint32_t *number, struct span *method)
 
 bool sip_is_one_line(struct span value)
 {
+	if (value.length > 0 && memchr(value.at, '\0', value.length) != NULL)
+		return false;
 	for (size_t i = 0; i < value.length; i++) {
 		if (value.at[i] != '\r' && value.at[i] != '\n')
 			continue;

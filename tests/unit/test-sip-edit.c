@@ -194,6 +194,9 @@ static void nothing_begins_a_line_that_was_not_meant(void **state)
 	begin("ACK sip:a SIP/2.0\r\nX: 1\r\n\r\n");
 	sip_edit_append_lines(&edit, span_of("X: half"));
 	assert_refuses();
+	begin("ACK sip:a SIP/2.0\r\nX: 1\r\n\r\n");
+	sip_edit_append(&edit, "X", (struct span){ "a\0b", 3 });
+	assert_refuses();
 }
 
 static void refuses_what_is_no_request_uri(void **state)
