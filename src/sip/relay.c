@@ -832,13 +832,14 @@ static void be_due(struct worker *worker, struct relay *relay, int64_t now)
 bool relays_tick(struct worker *worker)
 {
 	int64_t now = monotonic_us();
+	struct relay *relay = NULL;
+	unsigned seen = 0;
 
-	for (unsigned i = 0; i < DUE_PER_TICK; i++) {
-		struct relay *relay = relays_take_due(worker->relays, now);
-
-		if (relay == NULL)
-			return false;
+	while (seen < DUE_PER_TICK && (relay = relays_take_due(worker->relays, now)) != NULL) {
 		be_due(worker, relay, now);
+		seen++;
 	}
-	return true;
+	if (seen > 0)
+		relays_sort_freed();
+	return relay != NULL;
 }

@@ -118,6 +118,8 @@ void relay_arm(struct relays *relays, struct relay *relay, int64_t due_us);
 void relay_disarm(struct relay *relay);
 /* The next one that is due, not armed any more; NULL: none. */
 struct relay *relays_take_due(struct relays *relays, int64_t now_us);
+/* To be called when several have been freed. */
+void relays_sort_freed(void);
 
 /* --- relay_new.c: what is kept of a request --- */
 /* rest: what is to be sent behind our own lines. NULL when out of memory. */

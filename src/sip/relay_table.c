@@ -12,12 +12,15 @@
 #define CHAIN_MAX 4 /* requests in a bucket, on average, when all places are taken: buckets lie scattered, and each costs a page */
 #define BYTES_MAX (512u << 20)
 #define TRIMMED_FROM 8192 /* requests at a time */
+#define QUIET 20          /* requests begun in a tenth of a second: to give memory back takes milliseconds */
+#define SORTING_BYTES 60000
 
 struct relays {
 	struct relay **buckets;            /* by digest and id */
 	struct relay **by_merge;
 	size_t mask;
 	unsigned count, capacity, peak;
+	unsigned entered;                  /* since all that was due had been seen to */
 	size_t bytes;                      /* of all of them */
 	struct relay *slots[SLOTS];
 	struct relay *looked_at;           /* what is left of the slot that is being looked at */
@@ -145,6 +148,7 @@ void relays_enter(struct relays *relays, struct relay *relay)
 		*merge = relay;
 	}
 	relays->count++;
+	relays->entered++;
 	relay_weigh(relays, relay);
 }
 
@@ -215,12 +219,24 @@ void relay_arm(struct relays *relays, struct relay *relay, int64_t due_us)
 	*slot = relay;
 }
 
+/* The allocator puts what is freed into one list, which the next large request looks through: after thousands of frees, for
+ * milliseconds, in the middle of a message. volatile: the compiler would leave out a block that nobody uses. */
+void relays_sort_freed(void)
+{
+	void *volatile block = malloc(SORTING_BYTES);
+
+	free(block);
+}
+
 /* What a burst has taken is given back when it is over: the allocator keeps it else. */
 static void trim(struct relays *relays)
 {
+	bool is_quiet = relays->entered <= QUIET;
+
+	relays->entered = 0;
 	if (relays->count > relays->peak)
 		relays->peak = relays->count;
-	if (relays->count > relays->peak / 16 || relays->peak < TRIMMED_FROM)
+	if (!is_quiet || relays->count > relays->peak / 16 || relays->peak < TRIMMED_FROM)
 		return;
 	malloc_trim(0);
 	relays->peak = relays->count;

@@ -1,6 +1,7 @@
 #include "stirrup/worker.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/timerfd.h>
@@ -507,6 +508,8 @@ static void release_all(void)
 int worker_main(int control)
 {
 	child_control_begin(&worker.control, control);
+	/* What is freed in small pieces is joined at once, and not thousands of them when a large one is wanted. */
+	mallopt(M_MXFAST, 0);
 	forget_listener_fds();
 	if (su_init() != 0)
 		return 1;
