@@ -1,28 +1,16 @@
 #include "relay_state.h"
 
-#include <assert.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "outgoing.h"
 #include "stirrup/clock.h"
-#include "stirrup/log.h"
 #include "transit.h"
 #include "watch.h"
 
-#define T1_US INT64_C(500000)              /* RFC 3261 section 17.1.1.1 */
-#define T2_US INT64_C(4000000)
-#define TRANSACTION_US (64 * T1_US)        /* timers B, D, F, H, J, L, M */
-/* Timer J is as long as all others, but who has not heard our answer repeats every 4 s at the latest (timer E): each repeat
- * begins it anew. */
-#define LINGER_US (2 * T2_US)
-#define FAILOVER_US INT64_C(4000000)       /* how long a hop may be silent when there is another one */
-#define LINES_MAX (HEADER_LINES_MAX - 16)  /* with what is added, it must be readable again */
+#define LINES_MAX (HEADER_LINES_MAX - 16) /* with what is added, it must be readable again */
 #define DUE_PER_TICK 64
-#define LONG_MESSAGE 1300                  /* RFC 3261 section 18.1.1 */
 
-static struct sip_edit edit;
 static char made[MESSAGE_BYTES_MAX];
 
 /* What is sent, behind its start line. */
@@ -36,346 +24,6 @@ static bool make_rest(const struct sip_edit *changes, struct span *rest)
 	end_of_line = memchr(message.at, '\n', message.length);
 	*rest = (struct span){ end_of_line + 1, (size_t)(message.at + message.length - (end_of_line + 1)) };
 	return true;
-}
-
-static void end(struct worker *worker, struct relay *relay)
-{
-	relay_disarm(relay);
-	relays_leave(worker->relays, relay);
-	relay_free(relay);
-}
-
-/* RFC 4320 section 4.2: nobody waits for a 408 any more. */
-static void end_unanswered(struct worker *worker, struct relay *relay)
-{
-	b2bua_unanswered(worker, relay);
-	end(worker, relay);
-}
-
-/* --- Towards whoever sent the request --- */
-
-static void answer_locally(struct relay *relay, unsigned status, const char *phrase)
-{
-	struct writer writer = writer_on(made, sizeof made);
-
-	if (relay->kind == RELAY_FAREWELL)
-		return;
-	writer_text(&writer, "SIP/2.0 ");
-	writer_number(&writer, status);
-	writer_text(&writer, " ");
-	writer_text(&writer, phrase);
-	writer_text(&writer, "\r\n");
-	writer_span(&writer, relay->vias);
-	writer_span(&writer, relay->from);
-	if (status > 100 && sip_tag(span_trim(relay->to)).length == 0) {
-		writer_span(&writer, span_trim(relay->to));
-		writer_text(&writer, ";tag=");
-		writer_text(&writer, relay->tag);
-		writer_text(&writer, "\r\n");
-	} else {
-		writer_span(&writer, relay->to);
-	}
-	writer_span(&writer, relay->call_id);
-	writer_span(&writer, relay->cseq);
-	if (status > 100 && !relay->reasons_sent) {
-		writer_span(&writer, relay->reasons);
-		relay->reasons_sent = true;
-	}
-	writer_text(&writer, "Content-Length: 0\r\n\r\n");
-	if (writer.full)
-		return;
-	relay_keep_answer(relay, (struct span){ made, writer_length(&writer) });
-	reply_path_send(&relay->path, (struct span){ made, writer_length(&writer) });
-}
-
-/* Whether lost responses have to be repeated, and repeated requests answered again. */
-static bool is_unreliable(const struct relay *relay)
-{
-	return relay->path.connection == NULL;
-}
-
-static void settle(struct worker *worker, struct relay *relay, enum relay_state state)
-{
-	int64_t now = monotonic_us();
-
-	relay_forget_request(relay);
-	relay->state = state;
-	relay_weigh(worker->relays, relay);
-	relay->deadline_us = now + (state == RELAY_OVER ? LINGER_US : TRANSACTION_US);
-	relay->interval_us = T1_US;
-	relay_arm(worker->relays, relay,
-		state == RELAY_FAILED && is_unreliable(relay) ? now + T1_US : relay->deadline_us);
-}
-
-static void finish_locally(struct worker *worker, struct relay *relay, unsigned status, const char *phrase)
-{
-	answer_locally(relay, status, phrase);
-	if (relay->record != 0)
-		call_record_final(worker, relay->record, status, NULL, (struct span){ "", 0 });
-	relay->record = 0;
-	relay->ended_here = true;
-	settle(worker, relay, relay->is_invite ? RELAY_FAILED : RELAY_OVER);
-}
-
-static void edit_response(struct worker *worker, struct relay *relay, const struct sip_head *response,
-	const struct sip_basics *basics)
-{
-	sip_edit_begin(&edit, response);
-	watch_edit(&edit, response, relay->mark);
-	switch (relay->kind) {
-	case RELAY_FORWARD:
-		sip_edit_drop_first(&edit, HEADER_VIA, 1);
-		if (relay->changes_from)
-			sip_edit_replace(&edit, sip_head_find(response, HEADER_FROM, 0), sip_line_value(relay->from));
-		break;
-	case RELAY_B2BUA:
-	case RELAY_B2BUA_WITHIN:
-		b2bua_edit_response(worker, relay, &edit, response, basics);
-		break;
-	case RELAY_FAREWELL:
-		break;
-	}
-	if (response->status > 100 && !relay->reasons_sent && relay->reasons.length > 0) {
-		sip_edit_append_lines(&edit, relay->reasons);
-		relay->reasons_sent = true;
-	}
-}
-
-/* False: it fits into no message of the caller's transport. */
-static bool make_response(struct worker *worker, struct relay *relay, const struct sip_head *response,
-	const struct sip_basics *basics, struct span *message)
-{
-	if (relay->kind == RELAY_FAREWELL)
-		return true;
-	edit_response(worker, relay, response, basics);
-	if (sip_edit_write(&edit, made, sizeof made, message) && !(is_unreliable(relay) && message->length > DATAGRAM_BYTES_MAX))
-		return true;
-	log_warning("a response of status %u does not fit into a message", response->status);
-	return false;
-}
-
-/* Keeps it where it may have to be repeated. */
-static void pass_response(struct worker *worker, struct relay *relay, unsigned status, struct span message)
-{
-	if (relay->kind == RELAY_FAREWELL)
-		return;
-	if (!relay->is_invite || status < 200 || status >= 300) {
-		relay_keep_answer(relay, message);
-		relay_weigh(worker->relays, relay);
-	}
-	reply_path_send(&relay->path, message);
-}
-
-/* --- Towards the next hop --- */
-
-/* An attempt is one hex digit of the branch. */
-static_assert(RELAY_ATTEMPTS <= 16 && HOPS_CHOSEN_MAX < RELAY_BY_TCP, "attempts and their hops fit");
-
-static bool send_made(struct worker *worker, struct relay *relay, size_t length, bool waits)
-{
-	struct sockaddr_storage to = relay_hop_address(relay, relay->hop);
-	struct span message = { made, length };
-
-	return length > 0 && egress_send(&relay->egress, worker->agent, &to, message,
-		waits ? &relay->wait : NULL, relay);
-}
-
-static bool choose_egress(struct relay *relay, enum transport transport)
-{
-	return relay->egress_given || egress_find(&relay->egress, relay->generation->config, transport,
-		relay->hops[relay->hop].address.any.sa_family, relay->listener);
-}
-
-/* Remembers where the attempt goes that is about to be sent. */
-static void note_attempt(struct relay *relay)
-{
-	relay->tried[relay->attempt % RELAY_ATTEMPTS] =
-		(uint8_t)(relay->hop | (relay->egress.transport == TRANSPORT_TCP ? RELAY_BY_TCP : 0));
-}
-
-static uint8_t hop_of_attempt(const struct relay *relay, unsigned attempt)
-{
-	return relay->tried[attempt % RELAY_ATTEMPTS] & (uint8_t)~RELAY_BY_TCP;
-}
-
-/* Turns to the hop of any attempt. */
-static bool turn_to(struct relay *relay, unsigned attempt)
-{
-	uint8_t tried = relay->tried[attempt % RELAY_ATTEMPTS];
-
-	relay->hop = hop_of_attempt(relay, attempt);
-	return choose_egress(relay, (tried & RELAY_BY_TCP) != 0 ? TRANSPORT_TCP : relay->hops[relay->hop].transport);
-}
-
-/* A CANCEL or an ACK to the hop of any attempt. */
-static void send_to_attempt(struct worker *worker, const struct relay *relay, unsigned attempt, const char *method,
-	struct span to)
-{
-	struct relay then = *relay;
-
-	if (relay->rest == NULL || attempt == 0 || attempt > relay->attempt)
-		return;
-	then.attempt = (uint8_t)attempt;
-	then.wait = (struct egress_wait){ 0 };
-	if (turn_to(&then, attempt))
-		send_made(worker, &then, relay_follower(made, sizeof made, worker, &then, method, to), false);
-}
-
-static void send_cancel(struct worker *worker, struct relay *relay)
-{
-	relay->cancel_sent = true;
-	relay->interval_us = T1_US;
-	relay->deadline_us = monotonic_us() + TRANSACTION_US;
-	send_made(worker, relay, relay_follower(made, sizeof made, worker, relay, "CANCEL", (struct span){ "", 0 }), false);
-	relay_arm(worker->relays, relay, monotonic_us() + T1_US);
-}
-
-/* RFC 3261 section 18.1.1: a long request goes by TCP where nothing says which transport to take. */
-static bool wants_tcp(const struct relay *relay, const struct kept_hop *hop, size_t length)
-{
-	struct egress unused;
-
-	return length > LONG_MESSAGE && hop->transport == TRANSPORT_UDP && !hop->transport_given && !hop->takes_no_tcp &&
-		!relay->by_size && !relay->egress_given &&
-		egress_find(&unused, relay->generation->config, TRANSPORT_TCP, hop->address.any.sa_family, relay->listener);
-}
-
-static void note_no_tcp(struct worker *worker, const struct relay *relay)
-{
-	struct sockaddr_storage address = relay_hop_address(relay, relay->hop);
-
-	hops_takes_no_tcp(worker->hops, &address);
-}
-
-/* The request, to the hop that is tried now. True: it is on its way, or is settled without. */
-static bool send_to_hop(struct worker *worker, struct relay *relay)
-{
-	const struct kept_hop *hop = &relay->hops[relay->hop];
-	bool last = relay->hop + 1 == relay->hop_count;
-	size_t length;
-	int64_t now = monotonic_us();
-
-	relay->attempt++;
-	relay->sent_again = false;
-	relay->state = RELAY_CALLING;
-	relay->interval_us = T1_US;
-	relay->deadline_us = now + (last || !relay->is_invite ? TRANSACTION_US : FAILOVER_US);
-	if (!choose_egress(relay, hop->transport))
-		return false;
-	note_attempt(relay);
-	length = relay_request(made, sizeof made, worker, relay);
-	if (length == 0) {
-		finish_locally(worker, relay, 513, "Message Too Large");
-		return true;
-	}
-	if (wants_tcp(relay, hop, length)) {
-		relay->by_size = true;
-		relay->deadline_us = now + FAILOVER_US;
-		choose_egress(relay, TRANSPORT_TCP);
-		note_attempt(relay);
-		if (send_made(worker, relay, relay_request(made, sizeof made, worker, relay), true)) {
-			relay_arm(worker->relays, relay, relay->deadline_us);
-			return true;
-		}
-		note_no_tcp(worker, relay);
-		relay->deadline_us = now + (last || !relay->is_invite ? TRANSACTION_US : FAILOVER_US);
-		choose_egress(relay, hop->transport);
-		relay->attempt++;
-		note_attempt(relay);
-		length = relay_request(made, sizeof made, worker, relay);
-	}
-	if (!send_made(worker, relay, length, true))
-		return false;
-	relay_arm(worker->relays, relay, relay->egress.transport == TRANSPORT_UDP ? now + T1_US : relay->deadline_us);
-	return true;
-}
-
-/* How a hop fails. */
-enum hop_failure {
-	HOP_SILENT,      /* until its time was over */
-	HOP_UNAVAILABLE, /* 503 */
-	HOP_REFUSES,     /* there is no connection, or no way */
-};
-
-static void blame(struct worker *worker, const struct relay *relay, enum hop_failure failure)
-{
-	struct sockaddr_storage address = relay_hop_address(relay, relay->hop);
-	enum transport transport = relay->hops[relay->hop].transport;
-
-	/* It is known by its own transport, even where a long request has gone by another. */
-	switch (failure) {
-	case HOP_SILENT:
-	case HOP_UNAVAILABLE:
-		hops_failed(worker->hops, &address, transport);
-		break;
-	case HOP_REFUSES:
-		hops_refused(worker->hops, &address, transport);
-		break;
-	}
-}
-
-static bool is_by_size(const struct relay *relay)
-{
-	return relay->by_size && relay->egress.transport == TRANSPORT_TCP;
-}
-
-/* The next hop that can be sent to at all; none: the request fails. */
-static void fail_over(struct worker *worker, struct relay *relay, enum hop_failure failure)
-{
-	bool takes_no_tcp = is_by_size(relay) && relay->state == RELAY_CALLING &&
-		(failure == HOP_REFUSES || !egress_is_connected(&relay->wait));
-
-	egress_forget(&relay->wait);
-	/* What was too long for UDP goes by UDP all the same where the hop takes no TCP. */
-	if (takes_no_tcp) {
-		note_no_tcp(worker, relay);
-		if (!relay->cancel_wanted && send_to_hop(worker, relay))
-			return;
-	}
-	blame(worker, relay, failure);
-	while (!relay->cancel_wanted && relay->hop + 1 < relay->hop_count) {
-		relay->hop++;
-		relay->by_size = false;
-		if (send_to_hop(worker, relay))
-			return;
-		blame(worker, relay, HOP_REFUSES);
-	}
-	if (relay->cancel_wanted)
-		finish_locally(worker, relay, 487, "Request Terminated");
-	else if (failure != HOP_SILENT)
-		finish_locally(worker, relay, 503, "Service Unavailable");
-	else if (relay->is_invite)
-		finish_locally(worker, relay, 408, "Request Timeout");
-	else
-		end_unanswered(worker, relay);
-}
-
-/* 0: by the other side, in due form. */
-static bool was_closed(int error)
-{
-	return error == 0 || error == ECONNRESET || error == EPIPE;
-}
-
-/* By another connection, once: the one that is closed may have been idle for too long just when the request was sent. Who has
- * read it all the same knows it by its branch. */
-static bool send_again(struct worker *worker, struct relay *relay)
-{
-	if (relay->sent_again || relay->cancel_wanted)
-		return false;
-	egress_forget(&relay->wait);
-	relay->sent_again = true;
-	return send_made(worker, relay, relay_request(made, sizeof made, worker, relay), true);
-}
-
-void relay_connection_failed(nta_agent_t *agent, void *owner, int error)
-{
-	struct worker *worker = (struct worker *)nta_agent_magic(agent);
-	struct relay *relay = owner;
-
-	if (relay->state != RELAY_CALLING)
-		egress_forget(&relay->wait);
-	else if (!was_closed(error) || !send_again(worker, relay))
-		fail_over(worker, relay, HOP_REFUSES);
 }
 
 enum relay_begun relay_begin(struct worker *worker, const struct relay_plan *plan)
@@ -397,9 +45,9 @@ enum relay_begun relay_begin(struct worker *worker, const struct relay_plan *pla
 	relays_enter(relays, relay);
 	relay_arm(relays, relay, monotonic_us() + TRANSACTION_US);
 	if (relay->is_invite)
-		answer_locally(relay, 100, "Trying");
-	if (!send_to_hop(worker, relay))
-		fail_over(worker, relay, HOP_REFUSES);
+		relay_answer(relay, 100, "Trying");
+	if (!relay_send_to_hop(worker, relay))
+		relay_fail_over(worker, relay, HOP_REFUSES);
 	return RELAY_BEGUN;
 }
 
@@ -434,8 +82,7 @@ static void acknowledge(struct worker *worker, struct relay *relay, const struct
 	}
 	if (relay->acknowledgement == NULL || relay->acknowledgement_length == 0)
 		return;
-	memcpy(made, relay->acknowledgement, relay->acknowledgement_length);
-	send_made(worker, relay, relay->acknowledgement_length, false);
+	relay_send(worker, relay, (struct span){ relay->acknowledgement, relay->acknowledgement_length }, false);
 }
 
 /* Whether the same provisional status was told already: reliable ones are repeated (RFC 3262), a fork rings several times. */
@@ -481,7 +128,7 @@ static void watch_left(struct worker *worker, struct relay *relay, unsigned atte
 		return;
 	if (response->status >= 200)
 		relay->watched_attempts |= bit;
-	relay_hop_text(relay, hop_of_attempt(relay, attempt), by);
+	relay_hop_text(relay, relay_hop_of_attempt(relay, attempt), by);
 	watch_aside(worker, &call, response, by);
 }
 
@@ -502,10 +149,10 @@ static void take_provisional(struct worker *worker, struct relay *relay, const s
 		relay_arm(worker->relays, relay, relay->deadline_us);
 	}
 	if (relay->cancel_wanted && !relay->cancel_sent)
-		send_cancel(worker, relay);
-	if (response->status <= 100 || !make_response(worker, relay, response, basics, &message))
+		relay_send_cancel(worker, relay);
+	if (response->status <= 100 || !relay_make_response(worker, relay, response, basics, &message))
 		return;
-	pass_response(worker, relay, response->status, message);
+	relay_pass_response(worker, relay, response->status, message);
 	watch(worker, relay, response);
 }
 
@@ -513,8 +160,8 @@ static void take_provisional(struct worker *worker, struct relay *relay, const s
 static void go_back(struct worker *worker, struct relay *relay, unsigned attempt)
 {
 	if (relay->state == RELAY_PROCEEDING)
-		send_to_attempt(worker, relay, relay->attempt, "CANCEL", (struct span){ "", 0 });
-	turn_to(relay, attempt);
+		relay_send_to_attempt(worker, relay, relay->attempt, "CANCEL", (struct span){ "", 0 });
+	relay_turn_to(relay, attempt);
 }
 
 /* Nobody can be told of it (RFC 3261 section 21.5.3). */
@@ -524,7 +171,7 @@ static void refuse_success(struct worker *worker, struct relay *relay, const str
 	if (relay->kind == RELAY_B2BUA)
 		b2bua_hang_up(worker, relay, response, basics);
 	if (relay->state == RELAY_CALLING || relay->state == RELAY_PROCEEDING)
-		finish_locally(worker, relay, 502, "Bad Gateway");
+		relay_finish(worker, relay, 502, "Bad Gateway");
 }
 
 static void take_success(struct worker *worker, struct relay *relay, unsigned attempt, const struct sip_head *response,
@@ -542,11 +189,11 @@ static void take_success(struct worker *worker, struct relay *relay, unsigned at
 	}
 	if (open && attempt != relay->attempt)
 		go_back(worker, relay, attempt);
-	if (!make_response(worker, relay, response, basics, &message)) {
+	if (!relay_make_response(worker, relay, response, basics, &message)) {
 		refuse_success(worker, relay, response, basics);
 		return;
 	}
-	pass_response(worker, relay, response->status, message);
+	relay_pass_response(worker, relay, response->status, message);
 	watch(worker, relay, response);
 	if (!open)
 		return;
@@ -556,7 +203,7 @@ static void take_success(struct worker *worker, struct relay *relay, unsigned at
 		relay->answer = NULL;
 		relay->taken = (uint8_t)attempt;
 	}
-	settle(worker, relay, relay->is_invite ? RELAY_ACCEPTED : RELAY_OVER);
+	relay_settle(worker, relay, relay->is_invite ? RELAY_ACCEPTED : RELAY_OVER);
 }
 
 static void take_failure(struct worker *worker, struct relay *relay, const struct sip_head *response,
@@ -574,18 +221,18 @@ static void take_failure(struct worker *worker, struct relay *relay, const struc
 		relay->acknowledgement = NULL;
 		watch_left(worker, relay, relay->attempt, response);
 		relay->state = RELAY_PROCEEDING;
-		fail_over(worker, relay, HOP_UNAVAILABLE);
+		relay_fail_over(worker, relay, HOP_UNAVAILABLE);
 		return;
 	}
 	if (response->status == 503)
-		blame(worker, relay, HOP_UNAVAILABLE);
-	if (!make_response(worker, relay, response, basics, &message)) {
-		finish_locally(worker, relay, 502, "Bad Gateway");
+		relay_blame(worker, relay, HOP_UNAVAILABLE);
+	if (!relay_make_response(worker, relay, response, basics, &message)) {
+		relay_finish(worker, relay, 502, "Bad Gateway");
 		return;
 	}
 	watch(worker, relay, response);
-	pass_response(worker, relay, response->status, message);
-	settle(worker, relay, relay->is_invite ? RELAY_FAILED : RELAY_OVER);
+	relay_pass_response(worker, relay, response->status, message);
+	relay_settle(worker, relay, relay->is_invite ? RELAY_FAILED : RELAY_OVER);
 }
 
 static bool is_same(struct span one, struct span other)
@@ -622,9 +269,9 @@ static void take_late(struct worker *worker, struct relay *relay, unsigned attem
 		return;
 	watch_left(worker, relay, attempt, response);
 	if (response->status < 200)
-		send_to_attempt(worker, relay, attempt, "CANCEL", (struct span){ "", 0 });
+		relay_send_to_attempt(worker, relay, attempt, "CANCEL", (struct span){ "", 0 });
 	else
-		send_to_attempt(worker, relay, attempt, "ACK", basics->to);
+		relay_send_to_attempt(worker, relay, attempt, "ACK", basics->to);
 }
 
 void relay_response(struct worker *worker, const struct sip_head *response, const struct sip_basics *basics)
@@ -701,7 +348,7 @@ bool relay_cancel(struct worker *worker, const struct call_digest *digest, const
 	relay_keep_cancel_reasons(relay, cancel);
 	relay->cancel_wanted = true;
 	if (relay->state == RELAY_PROCEEDING && !relay->cancel_sent)
-		send_cancel(worker, relay);
+		relay_send_cancel(worker, relay);
 	return true;
 }
 
@@ -714,8 +361,8 @@ static void stop(struct relay *relay, void *context)
 	if (relay->state != RELAY_CALLING && relay->state != RELAY_PROCEEDING)
 		return;
 	if (relay->is_invite && relay->state == RELAY_PROCEEDING && !relay->cancel_sent)
-		send_cancel(worker, relay);
-	finish_locally(worker, relay, 503, "Service Unavailable");
+		relay_send_cancel(worker, relay);
+	relay_finish(worker, relay, 503, "Service Unavailable");
 }
 
 void relays_stop(struct worker *worker)
@@ -725,6 +372,11 @@ void relays_stop(struct worker *worker)
 }
 
 /* --- What is due --- */
+
+static void send_made(struct worker *worker, struct relay *relay, size_t length)
+{
+	relay_send(worker, relay, (struct span){ made, length }, false);
+}
 
 static int64_t next_repeat(const struct relay *relay, int64_t now)
 {
@@ -744,7 +396,7 @@ static void repeat_request(struct worker *worker, struct relay *relay, int64_t n
 		relay_arm(worker->relays, relay, relay->deadline_us);
 		return;
 	}
-	send_made(worker, relay, relay_request(made, sizeof made, worker, relay), false);
+	send_made(worker, relay, relay_request(made, sizeof made, worker, relay));
 	/* RFC 3261 section 17.1.2.2. */
 	if (relay->state == RELAY_PROCEEDING)
 		relay->interval_us = T2_US;
@@ -759,19 +411,19 @@ static void is_silent(struct worker *worker, struct relay *relay)
 {
 	bool last = relay->hop + 1 == relay->hop_count;
 
-	if (is_by_size(relay) && last && !relay->waits_longer && egress_is_connected(&relay->wait)) {
+	if (relay_is_by_size(relay) && last && !relay->waits_longer && egress_is_connected(&relay->wait)) {
 		relay->waits_longer = true;
 		relay->deadline_us += TRANSACTION_US - FAILOVER_US;
 		relay_arm(worker->relays, relay, relay->deadline_us);
 	} else {
-		fail_over(worker, relay, HOP_SILENT);
+		relay_fail_over(worker, relay, HOP_SILENT);
 	}
 }
 
 static void repeat_cancel(struct worker *worker, struct relay *relay, int64_t now)
 {
 	if (!relay->cancel_answered && relay->egress.transport == TRANSPORT_UDP) {
-		send_made(worker, relay, relay_follower(made, sizeof made, worker, relay, "CANCEL", (struct span){ "", 0 }), false);
+		send_made(worker, relay, relay_follower(made, sizeof made, worker, relay, "CANCEL", (struct span){ "", 0 }));
 		double_interval(relay, true);
 		relay_arm(worker->relays, relay, next_repeat(relay, now));
 	} else {
@@ -785,11 +437,11 @@ static void is_not_answered(struct worker *worker, struct relay *relay)
 	if (!relay->cancel_sent) {
 		relay->cancel_wanted = true;
 		relay->rang_out = true;
-		send_cancel(worker, relay);
+		relay_send_cancel(worker, relay);
 	} else if (relay->rang_out) {
-		finish_locally(worker, relay, 408, "Request Timeout");
+		relay_finish(worker, relay, 408, "Request Timeout");
 	} else {
-		finish_locally(worker, relay, 487, "Request Terminated");
+		relay_finish(worker, relay, 487, "Request Terminated");
 	}
 }
 
@@ -806,7 +458,7 @@ static void be_due(struct worker *worker, struct relay *relay, int64_t now)
 		if (now >= relay->deadline_us && relay->is_invite)
 			is_not_answered(worker, relay);
 		else if (now >= relay->deadline_us)
-			end_unanswered(worker, relay);
+			relay_end_unanswered(worker, relay);
 		else if (relay->is_invite)
 			repeat_cancel(worker, relay, now);
 		else
@@ -814,7 +466,7 @@ static void be_due(struct worker *worker, struct relay *relay, int64_t now)
 		break;
 	case RELAY_FAILED:
 		if (now >= relay->deadline_us) {
-			end(worker, relay);
+			relay_end(worker, relay);
 		} else {
 			if (relay->answer != NULL)
 				reply_path_send(&relay->path, (struct span){ relay->answer, relay->answer_length });
@@ -824,7 +476,7 @@ static void be_due(struct worker *worker, struct relay *relay, int64_t now)
 		break;
 	case RELAY_ACCEPTED:
 	case RELAY_OVER:
-		end(worker, relay);
+		relay_end(worker, relay);
 		break;
 	}
 }

@@ -14,6 +14,14 @@ enum relay_state {
 	RELAY_OVER,       /* another request's final response has passed, and is repeated on demand */
 };
 
+#define T1_US INT64_C(500000)  /* RFC 3261 section 17.1.1.1 */
+#define T2_US INT64_C(4000000)
+#define TRANSACTION_US (64 * T1_US)        /* timers B, D, F, H, J, L, M */
+/* Timer J is as long as all others, but who has not heard our answer repeats every 4 s at the latest (timer E): each repeat
+ * begins it anew. */
+#define LINGER_US (2 * T2_US)
+#define FAILOVER_US INT64_C(4000000)       /* how long a hop may be silent when there is another one */
+
 #define RELAY_CONFIRMED 4
 #define RELAY_ATTEMPTS (2 * HOPS_CHOSEN_MAX) /* each hop may be tried over TCP and UDP */
 #define RELAY_BY_TCP 0x80
@@ -132,6 +140,48 @@ void relay_keep_answer(struct relay *relay, struct span answer);
 char *relay_copy(const char *bytes, size_t length); /* NULL when out of memory */
 struct sockaddr_storage relay_hop_address(const struct relay *relay, unsigned hop);
 void relay_hop_text(const struct relay *relay, unsigned hop, char text[NET_TEXT_SIZE]); /* "198.51.100.7:5060" */
+
+/* --- relay_answer.c: towards whoever sent the request --- */
+void relay_answer(struct relay *relay, unsigned status, const char *phrase);
+/* The same, and the request is over. */
+void relay_finish(struct worker *worker, struct relay *relay, unsigned status, const char *phrase);
+/* What the next hop has answered, for whoever asked; borrowed until the next one is made. False: it fits into no message of its
+ * transport. */
+bool relay_make_response(struct worker *worker, struct relay *relay, const struct sip_head *response,
+	const struct sip_basics *basics, struct span *message);
+/* Keeps it where it may have to be repeated. */
+void relay_pass_response(struct worker *worker, struct relay *relay, unsigned status, struct span message);
+/* Whether lost responses have to be repeated, and repeated requests answered again. */
+bool relay_is_unreliable(const struct relay *relay);
+/* Its final response has passed: what is left of it waits for repeats. */
+void relay_settle(struct worker *worker, struct relay *relay, enum relay_state state);
+void relay_end(struct worker *worker, struct relay *relay);
+/* RFC 4320 section 4.2: nobody waits for a 408 any more. */
+void relay_end_unanswered(struct worker *worker, struct relay *relay);
+
+/* --- relay_hop.c: towards the next hop --- */
+/* To the hop that is tried now. waits: a connection that fails is told. */
+bool relay_send(struct worker *worker, struct relay *relay, struct span message, bool waits);
+/* The request, to the hop that is tried now. True: it is on its way, or is settled without. */
+bool relay_send_to_hop(struct worker *worker, struct relay *relay);
+void relay_send_cancel(struct worker *worker, struct relay *relay);
+/* A CANCEL or an ACK to the hop of any attempt. */
+void relay_send_to_attempt(struct worker *worker, const struct relay *relay, unsigned attempt, const char *method,
+	struct span to);
+uint8_t relay_hop_of_attempt(const struct relay *relay, unsigned attempt);
+/* Turns to the hop of any attempt. */
+bool relay_turn_to(struct relay *relay, unsigned attempt);
+/* How a hop fails. */
+enum hop_failure {
+	HOP_SILENT,      /* until its time was over */
+	HOP_UNAVAILABLE, /* 503 */
+	HOP_REFUSES,     /* there is no connection, or no way */
+};
+/* Whether it goes by TCP for its length alone. */
+bool relay_is_by_size(const struct relay *relay);
+void relay_blame(struct worker *worker, const struct relay *relay, enum hop_failure failure);
+/* The next hop that can be sent to at all; none: the request fails. */
+void relay_fail_over(struct worker *worker, struct relay *relay, enum hop_failure failure);
 
 /* --- relay_request.c: what the next hop gets. Both return the length; 0: it fits into no message. --- */
 size_t relay_request(char *out, size_t size, const struct worker *worker, const struct relay *relay);
