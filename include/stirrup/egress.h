@@ -18,6 +18,9 @@ struct egress {
 	enum transport transport;
 };
 
+/* As a URI has it: "udp". */
+const char *egress_transport_word(enum transport transport);
+
 /* The preferred listener (-1: none) where it has that transport and address family, else the first one that has. False: none
  * has. */
 bool egress_find(struct egress *egress, const struct config *config, enum transport transport, sa_family_t family,

@@ -19,6 +19,19 @@ static bool fits(const struct listener *listener, enum transport transport, sa_f
 	return listener->transport == transport && listener->address.ss_family == family;
 }
 
+const char *egress_transport_word(enum transport transport)
+{
+	switch (transport) {
+	case TRANSPORT_UDP:
+		return "udp";
+	case TRANSPORT_TCP:
+		return "tcp";
+	case TRANSPORT_TLS:
+		return "tls";
+	}
+	return "";
+}
+
 bool egress_find(struct egress *egress, const struct config *config, enum transport transport, sa_family_t family,
 	int preferred)
 {

@@ -75,19 +75,6 @@ size_t leg_line_values(struct span lines, struct span *values, size_t max)
 	return count;
 }
 
-static const char *transport_word(enum transport transport)
-{
-	switch (transport) {
-	case TRANSPORT_UDP:
-		return "udp";
-	case TRANSPORT_TCP:
-		return "tcp";
-	case TRANSPORT_TLS:
-		return "tls";
-	}
-	return "udp";
-}
-
 static const char *listener_name(const struct generation *generation, int listener)
 {
 	struct egress egress = { .listener = listener };
@@ -99,7 +86,7 @@ struct span leg_contact(char *out, size_t size, const struct generation *generat
 	struct span contact)
 {
 	size_t length = own_contact_write(out, size, contact, span_of(listener_name(generation, listener)),
-		transport_word(generation->config->listeners[listener].transport));
+		egress_transport_word(generation->config->listeners[listener].transport));
 
 	return (struct span){ out, length };
 }

@@ -14,6 +14,7 @@
 #include <sofia-sip/tport_tag.h>
 
 #include "stirrup/clock.h"
+#include "stirrup/egress.h"
 #include "stirrup/log.h"
 #include "stirrup/sip_message.h"
 #include "dialogs.h"
@@ -72,25 +73,12 @@ static void silence_sofia(void)
 	su_log_set_level(nta_log, 0);
 }
 
-static const char *transport_word(enum transport transport)
-{
-	switch (transport) {
-	case TRANSPORT_UDP:
-		return "udp";
-	case TRANSPORT_TCP:
-		return "tcp";
-	case TRANSPORT_TLS:
-		return "tls";
-	}
-	return "";
-}
-
 static bool add_transport(const struct listener *listener)
 {
 	char url[NET_TEXT_SIZE + 32], address[NET_TEXT_SIZE];
 
 	net_text(address, (const struct sockaddr *)&listener->address);
-	snprintf(url, sizeof url, "sip:%s;transport=%s", address, transport_word(listener->transport));
+	snprintf(url, sizeof url, "sip:%s;transport=%s", address, egress_transport_word(listener->transport));
 	if (nta_agent_add_tport(worker.agent, URL_STRING_MAKE(url), TPTAG_SERVER(1), TPTAG_IDLE(TCP_IDLE_MS),
 		    TPTAG_TIMEOUT(TCP_MESSAGE_MS), TPTAG_QUEUESIZE(TCP_QUEUE), TPTAG_PONG2PING(1),
 		    /* Who waits for an answer is to know of the end of a connection; nta wants that not to be told. */
